@@ -1,0 +1,98 @@
+"""From a spec and the shape of the data to a model and its objective."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from genzoo_rwae.codes import Codes
+from genzoo_rwae.errors import OptionError, SpecError
+from genzoo_rwae.objective import Objective
+from genzoo_rwae.sequence_model import Pass, SequenceModel
+from genzoo_rwae.sequences import DataInfo, Split
+from genzoo_rwae.spec import PlacedOptionError, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genzoo_rwae.sequences import SequenceData
+
+__all__ = ["Assembled", "assemble", "open_split"]
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A model with its initial weights, and what it is to minimise."""
+
+    model: SequenceModel
+    objective: Objective
+
+
+def open_split(spec: Spec, split: Split) -> SequenceData:
+    """One split of the spec's data.
+
+    Raises:
+        DataError: the data are missing or malformed.
+        SpecError: the source's options contradict each other.
+    """
+    with _located(spec):
+        data: SequenceData = spec.data(split)
+    return data
+
+
+def assemble(spec: Spec, info: DataInfo) -> Assembled:
+    """Build the model with the spec's seed, and try it on one batch of zeros.
+
+    The trial finds at once what only shapes can tell: parts that do not fit the frames or each
+    other, and a batch that is too small for an estimator.
+
+    Raises:
+        SpecError: parts do not fit, at the place of the one that is to blame.
+    """
+    with _located(spec), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.train.seed)
+        model = spec.model(info)
+        if not isinstance(model, SequenceModel):
+            raise PlacedOptionError(
+                f"'{spec.model.name}' makes a {type(model).__name__}; wanted a SequenceModel",
+                "model",
+            )
+        passed = _trial(model, spec.data.slot.batch)
+        objective = Objective(spec.objective, _code_widths(spec, passed.codes))
+        objective(passed, model, progress=1.0, generator=torch.Generator().manual_seed(0))
+    return Assembled(model, objective)
+
+
+def _code_widths(spec: Spec, codes: Codes) -> dict[str, int]:
+    """Width of what each slot of the objective compares."""
+    widths = {"static": codes.static.sample.shape[-1]}
+    length, size = codes.dynamic.sample.shape[1:]
+    term = spec.objective.dynamic
+    given = term.slot.given if term else "none"
+    extra = {"none": 0, "state": codes.dynamic.state.shape[-1], "path": size * (length - 1)}
+    widths["dynamic"] = size + extra[given]
+    return widths
+
+
+@torch.no_grad()
+def _trial(model: SequenceModel, batch: int) -> Pass:
+    rows = min(batch, 2)
+    x_BT = torch.zeros(rows, model.info.length, *model.info.frame_shape)
+    was_training = model.training
+    model.eval()  # running statistics must not see zeros
+    passed: Pass = model(x_BT, torch.full((rows,), model.info.length), torch.Generator().manual_seed(0))
+    model.train(was_training)
+    return passed
+
+
+@contextmanager
+def _located(spec: Spec) -> Iterator[None]:
+    try:
+        yield
+    except PlacedOptionError as error:
+        raise SpecError([spec.problem(error.path, str(error))]) from error
+    except OptionError as error:
+        raise SpecError([spec.problem("", str(error))]) from error

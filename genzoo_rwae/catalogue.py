@@ -1,0 +1,98 @@
+"""The catalogue of built-in components, read from registry.yaml without importing any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["Catalogue", "Entry", "Paper", "catalogue", "package_file"]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a component comes from."""
+
+    title: str
+    arxiv: str = ""
+    equation: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(
+            part
+            for part in (self.title, self.arxiv and f"arXiv {self.arxiv}", self.equation)
+            if part
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One built-in component, as registry.yaml has it.
+
+    Attributes:
+        kind, name: what a spec calls it.
+        module: where it is implemented; imported when the component is first used.
+        summary: the first line of its docstring.
+        since: the version of genzoo-rwae that brought it.
+        status: `deprecated` components name their successor in `replaced_by`.
+        needs: extras of the package that have to be installed.
+        batch_coupled: its value couples the whole batch (penalties).
+        default: what a spec that does not choose gets, for kinds that every run needs.
+    """
+
+    kind: str
+    name: str
+    module: str
+    summary: str
+    since: str
+    status: Literal["stable", "experimental", "deprecated"] = "stable"
+    replaced_by: str = ""
+    paper: Paper | None = None
+    needs: tuple[str, ...] = ()
+    batch_coupled: bool = False
+    default: bool = False
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All built-in components, in the order of registry.yaml."""
+
+    entries: tuple[Entry, ...]
+
+    def of(self, kind: str) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.kind == kind)
+
+    def find(self, kind: str, name: str) -> Entry | None:
+        return next((entry for entry in self.of(kind) if entry.name == name), None)
+
+
+def package_file(inside: str, beside: str) -> Path:
+    """A data file of the package: in the package (a wheel), or beside it (a checkout)."""
+    package = Path(__file__).parent
+    installed = package / inside
+    return installed if installed.exists() else package.parent / beside
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Read registry.yaml."""
+    from ruamel.yaml import YAML
+
+    text = package_file("registry.yaml", "registry.yaml").read_text(encoding="utf-8")
+    raw = YAML(typ="safe", pure=True).load(text)
+    return Catalogue(
+        tuple(_entry(kind, row) for kind, rows in raw["components"].items() for row in rows)
+    )
+
+
+def _entry(kind: str, row: dict[str, object]) -> Entry:
+    fields = {key.replace("-", "_"): value for key, value in row.items()}
+    paper = fields.pop("paper", None)
+    needs = fields.pop("needs", ())
+    return Entry(
+        kind=kind,
+        paper=Paper(**paper) if isinstance(paper, dict) else None,
+        needs=tuple(needs),  # type: ignore[arg-type]
+        **fields,  # type: ignore[arg-type]
+    )

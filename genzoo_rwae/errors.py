@@ -1,0 +1,116 @@
+"""What can go wrong, by whose doing.
+
+Every error that a user can cause is a `GenzooError`: the command prints its message and no
+traceback, and leaves with `exit_code`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "GenzooError",
+    "OptionError",
+    "PluginError",
+    "Problem",
+    "RunError",
+    "SpecError",
+]
+
+
+class GenzooError(Exception):
+    """An error with a message for the user; base of all others.
+
+    `exit_code` is what the `genzoo` command leaves with: 1 the run failed, 2 the spec or the call
+    is wrong, 3 a plugin is broken.
+    """
+
+    exit_code = 1
+
+
+class DataError(GenzooError):
+    """The data are missing, empty, or not of the shape or type that a source can read."""
+
+    exit_code = 2
+
+
+class CheckpointError(GenzooError):
+    """A run folder or a checkpoint cannot be used: truncated, foreign, or of another spec."""
+
+    exit_code = 2
+
+
+class RunError(GenzooError):
+    """Training could not go on: a value that is not finite, or a device that is full."""
+
+
+class PluginError(GenzooError):
+    """A plugin is missing, cannot be imported, breaks a rule of the host, or raises."""
+
+    exit_code = 3
+
+
+class OptionError(ValueError):
+    """Raised by a component whose options do not fit what it was wired to.
+
+    The host adds the place in the spec. `option` names the keyword-only parameter that is to blame
+    (None: the component as a whole).
+
+    >>> raise OptionError("frames are vectors; 'conv' needs [C, H, W]", option="frames")
+    Traceback (most recent call last):
+    ...
+    genzoo_rwae.errors.OptionError: frames are vectors; 'conv' needs [C, H, W]
+    """
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a spec, at its place.
+
+    Attributes:
+        path: where in the spec, as `objective.static.use`; empty for the file as a whole.
+        message: what was found and what was wanted.
+        file: the file, or the command-line option, that the value came from.
+        line, column: counted from 1; 0 where there is no such place.
+        source: the line of the file, to be shown with a caret.
+        hint: how to mend it, shown beside the caret.
+    """
+
+    path: str
+    message: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    source: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        head = ": ".join(part for part in (place, self.path, self.message) if part)
+        if not self.source:
+            return f"{head}\n    {self.hint}" if self.hint else head
+        number = f"{self.line:>5}"
+        caret = " " * (self.column - 1) + "^" + (f" {self.hint}" if self.hint else "")
+        return f"{head}\n{number} | {self.source}\n{' ' * len(number)} | {caret}"
+
+
+class SpecError(GenzooError):
+    """A spec, or a call, is wrong; holds every problem that was found, in the file's order."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        self.problems = (
+            (Problem(path="", message=problems),) if isinstance(problems, str) else tuple(problems)
+        )
+        super().__init__("\n".join(str(problem) for problem in self.problems))

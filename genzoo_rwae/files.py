@@ -1,0 +1,68 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from genzoo_rwae.errors import RunError
+
+__all__ = ["write_atomic", "write_atomic_with"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_atomic(path: Path, data: bytes | str) -> Path:
+    """Write a file so that a reader, or a crash, never sees a part of it.
+
+    Raises:
+        RunError: the device is full or the folder cannot be written; the old file is as it was.
+    """
+    raw = data.encode("utf-8") if isinstance(data, str) else data
+    return write_atomic_with(path, lambda file: file.write(raw))
+
+
+def write_atomic_with(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """As `write_atomic`, for data that are produced into an open file: write, fsync, rename."""
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; a run folder is as readable as the user's other files
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True) if temporary else None
+        reason = "no space left" if error.errno in _FULL else (error.strerror or str(error))
+        raise RunError(
+            f"{path} could not be written: {reason}; what was there before is untouched"
+        ) from error
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself last through a power cut, where folders can be synced."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        return
+    finally:
+        os.close(handle)

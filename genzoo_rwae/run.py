@@ -1,0 +1,200 @@
+"""The main job: `build` trains, measures and reports what a spec asks for; `load` brings it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+
+from genzoo_rwae.assemble import Assembled, assemble, open_split
+from genzoo_rwae.errors import CheckpointError
+from genzoo_rwae.evaluation import Splits, measure
+from genzoo_rwae.report.compose import compose_pictures, compose_report
+from genzoo_rwae.run_folder import RunFolder
+from genzoo_rwae.sequence_model import SequenceModel
+from genzoo_rwae.sequences import DataInfo
+from genzoo_rwae.spec import Spec, load_spec
+from genzoo_rwae.training.checkpoint import load_weights
+from genzoo_rwae.zoo import Zoo
+
+__all__ = ["build", "build_spec", "check", "load", "open_splits"]
+
+
+def build(
+    spec: str | Path,
+    *,
+    run: str | Path | None = None,
+    settings: Mapping[str, object] | Sequence[str] = (),
+    zoo: Zoo | None = None,
+    console: Console | None = None,
+) -> SequenceModel:
+    """Check, assemble, train, measure and report; go on from where the run folder is.
+
+    Args:
+        spec: a YAML file, or zoo:NAME.
+        run: the run folder; default `runs/<name of the spec>`.
+        settings: values over the spec's, as {"train.seed": 1}.
+        zoo: where components are looked up; default: built-ins and installed plugins.
+        console: where progress is shown; default: nowhere.
+
+    Returns:
+        The trained model, in evaluation mode.
+
+    Raises:
+        SpecError, DataError, PluginError: before anything is written.
+        RunError: training could not go on.
+
+    >>> model = build("zoo:quickstart", settings={"train.steps": 500})  # doctest: +SKIP
+    """
+    zoo = zoo or Zoo()
+    loaded = load_spec(spec, zoo=zoo, settings=settings)
+    folder = Path(run) if run else Path("runs") / loaded.name
+    return build_spec(loaded, folder, zoo, console or Console(quiet=True))
+
+
+def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> SequenceModel:
+    """As `build`, from a spec that is loaded already."""
+    from genzoo_rwae.training.loop import Trainer
+
+    began = time.monotonic()
+    splits = open_splits(spec)
+    info = splits.train.info
+    assembled = assemble(spec, info)
+    for _ in zoo.call("genzoo_model_built", model=assembled.model, spec=spec):
+        pass
+    spec = _with_provenance(spec, info, zoo)
+    run = RunFolder.prepare(folder, spec)
+    console.print(f"run folder [bold]{run.path}[/]", highlight=False)
+    trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
+    outcome = trainer.fit()
+    trained = outcome.step > outcome.first_step
+    if trained:
+        console.print(
+            f"trained {outcome.step - outcome.first_step:,} steps to the limit of {outcome.reason}",
+            highlight=False,
+        )
+    model = assembled.model.cpu().eval()
+    old = {} if trained else run.read_evaluation()
+    missing = [metric for metric in spec.evaluate if metric.name not in old]
+    if missing or trained:
+        run.save_evaluation({**old, **measure(model, splits, missing, console)})
+    elif not trained:
+        console.print("trained and measured already: the report is written again")
+    compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
+    page = compose_report(run, spec, model, splits, finished=True, seconds=outcome.seconds)
+    for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
+        pass
+    minutes = (time.monotonic() - began) / 60
+    console.print(f"done in {minutes:.1f} minutes; open [bold]{page}[/]", highlight=False)
+    return model
+
+
+def check(
+    spec: str | Path, *, settings: Mapping[str, object] | Sequence[str] = (), zoo: Zoo | None = None
+) -> tuple[Spec, Assembled]:
+    """Everything that `build` does up to assembly; writes and trains nothing.
+
+    Raises:
+        SpecError, DataError, PluginError: as `build`.
+    """
+    loaded = load_spec(spec, zoo=zoo or Zoo(), settings=settings)
+    return loaded, assemble(loaded, open_split(loaded, "train").info)
+
+
+def load(
+    run: str | Path,
+    *,
+    weights: Literal["last", "best"] = "last",
+    zoo: Zoo | None = None,
+) -> SequenceModel:
+    """The model of a run folder, in evaluation mode; needs none of its data.
+
+    Executes no code but that of the plugins that the folder's spec names.
+
+    Args:
+        run: a folder that `build` made.
+        weights: those of the end, or of the lowest loss on the validation split.
+        zoo: where components are looked up.
+
+    Raises:
+        CheckpointError: it is no run folder, is not trained to its end, or its weights are damaged.
+        SpecError, PluginError: its spec's parts cannot be had any more.
+    """
+    folder = RunFolder.open(Path(run))
+    zoo = zoo or Zoo()
+    spec = load_spec(folder.spec, zoo=zoo)
+    _compare_plugins(spec, zoo)
+    try:
+        info = DataInfo.from_json((spec.resolved or {})["data"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder.spec} does not say what the data looked like (resolved.data); it was not "
+            "written by `genzoo build`"
+        ) from error
+    model = assemble(spec, info).model
+    load_weights(folder.model if weights == "last" else folder.best, model)
+    return model.eval()
+
+
+def open_splits(spec: Spec) -> Splits:
+    """The three splits of a spec's data."""
+    return Splits(*(open_split(spec, split) for split in ("train", "validation", "test")))
+
+
+def _with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:
+    """The spec with what is needed to build it again: versions, plugin hashes, the data's shape."""
+    plugins = {
+        plugin.name: {"location": plugin.location, "sha256": plugin.sha256}
+        for plugin in zoo.plugins()
+        if not plugin.error
+    }
+    resolved: dict[str, Any] = {
+        "versions": versions(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "plugins": plugins,
+        "data": info.as_json(),
+    }
+    # a plugin file is found again from anywhere
+    places = spec.places
+    listed = [
+        zoo_plugin.location
+        for zoo_plugin in zoo.plugins()
+        if zoo_plugin.origin in ("spec", "command line")
+    ]
+    spec = dataclasses.replace(spec, resolved=resolved, plugins=listed)
+    object.__setattr__(spec, "places", places)
+    return spec
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run depends on."""
+    found = {"python": platform.python_version()}
+    for name in ("genzoo-rwae", "torch", "numpy", "lightning-fabric"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed (a bare checkout)"
+    return found
+
+
+def _compare_plugins(spec: Spec, zoo: Zoo) -> None:
+    recorded = (spec.resolved or {}).get("plugins", {})
+    for plugin in zoo.plugins():
+        before = recorded.get(plugin.name, {}).get("sha256")
+        if before and plugin.sha256 and before != plugin.sha256:
+            warnings.warn(
+                f"plugin file {plugin.location} has changed since the run was built; the model may "
+                "not be what was trained",
+                stacklevel=3,
+            )

@@ -1,0 +1,142 @@
+"""A run folder: what a build leaves behind, and how it is told from another spec's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genzoo_rwae.errors import CheckpointError, SpecError
+from genzoo_rwae.files import write_atomic
+from genzoo_rwae.spec import differences, load_spec, plain, render
+from genzoo_rwae.zoo import Zoo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genzoo_rwae.spec import Spec
+
+__all__ = ["RunFolder"]
+
+# what may differ between two builds of one folder: none of it changes the weights
+_FREE = ("resolved", "description", "evaluate", "trackers")
+_FREE_IN_TRAIN = ("minutes", "save_every", "validate_every")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run folder, and the digest of the spec that it is for."""
+
+    path: Path
+    spec_digest: str = ""
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.yaml"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def pictures(self) -> Path:
+        return self.path / "pictures"
+
+    @staticmethod
+    def open(path: Path) -> RunFolder:
+        """An existing run folder.
+
+        Raises:
+            CheckpointError: it is none.
+        """
+        run = RunFolder(path)
+        if not run.spec.is_file():
+            wanted = "a folder that `genzoo build` made" if path.exists() else "it is not there"
+            raise CheckpointError(f"{path} is no run folder (no spec.yaml in it): wanted {wanted}")
+        return run
+
+    @staticmethod
+    def prepare(path: Path, spec: Spec) -> RunFolder:
+        """The folder for a spec: new, or of the same spec.
+
+        Raises:
+            SpecError: the folder is of another spec (says what differs), or holds other things.
+        """
+        run = RunFolder(path, _digest(spec))
+        if path.exists() and not path.is_dir():
+            raise SpecError(f"{path} is a file; -o wants a folder for the run")
+        if run.spec.is_file():
+            there = load_spec(run.spec, zoo=Zoo(use_entry_points=True))
+            if lines := differences(_core(there), _core(spec)):
+                listing = "\n  ".join(lines[:12])
+                raise SpecError(
+                    f"{path} is the run folder of another spec and is left as it is. Different "
+                    f"are:\n  {listing}\ngive -o another folder"
+                )
+        elif path.is_dir() and any(path.iterdir()):
+            raise SpecError(
+                f"{path} holds files and is no run folder; give -o a new or an empty folder"
+            )
+        write_atomic(run.spec, render(spec))
+        return run
+
+    def save_model(self, model: nn.Module) -> None:
+        """Write model.safetensors."""
+        from genzoo_rwae.training.checkpoint import save_weights
+
+        save_weights(self.model, model)
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop rows of metrics.jsonl after a step: those steps will be taken again."""
+        if not self.metrics.is_file():
+            return
+        kept = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                break  # a killed run's last line
+            if row["step"] <= step:
+                kept.append(line + "\n")
+        write_atomic(self.metrics, "".join(kept))
+
+    def read_evaluation(self) -> dict[str, Any]:
+        """evaluation.json; empty where there is none, or where it cannot be read."""
+        try:
+            figures = json.loads(self.evaluation.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return figures if isinstance(figures, dict) else {}
+
+    def save_evaluation(self, figures: Mapping[str, Any]) -> None:
+        """Write evaluation.json."""
+        write_atomic(self.evaluation, json.dumps(figures, indent=2) + "\n")
+
+
+def _core(spec: Spec) -> dict[str, Any]:
+    tree: dict[str, Any] = plain(spec)
+    tree["train"] = {k: v for k, v in tree["train"].items() if k not in _FREE_IN_TRAIN}
+    return {name: value for name, value in tree.items() if name not in _FREE}
+
+
+def _digest(spec: Spec) -> str:
+    return hashlib.sha256(json.dumps(_core(spec), sort_keys=True).encode()).hexdigest()

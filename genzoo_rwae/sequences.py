@@ -1,0 +1,132 @@
+"""Sequences as they travel from a source to a model: what they are, and one batch of them.
+
+Shapes: B batch, T time, ... the frame: [C, H, W] for images, [F] for vectors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from torch import Tensor
+
+__all__ = ["Batch", "DataInfo", "Factor", "SequenceData", "Split"]
+
+Split = Literal["train", "validation", "test"]
+"""Which part of a data set: to fit, to choose settings, to measure."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One labelled factor of variation.
+
+    Attributes:
+        name: as in `action`, `hair`.
+        classes: the names of its values; label k of a batch means `classes[k]`.
+        code: which code should carry it: the static one (it does not change along a sequence) or
+            the dynamic ones.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    code: Literal["static", "dynamic"]
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a model has to know about the data before it sees any.
+
+    Attributes:
+        frame_shape: (C, H, W) for images, (F,) for vectors.
+        length: T, the number of steps of the longest sequence.
+        bounded: True for images stored as uint8: the model sees and makes values in [0, 1].
+        factors: the labelled factors, if there are any.
+        licence: licence and attribution of the data; goes onto every card and report.
+    """
+
+    frame_shape: tuple[int, ...]
+    length: int
+    bounded: bool
+    factors: tuple[Factor, ...] = ()
+    licence: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` reads."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> DataInfo:
+        """The inverse of `as_json`.
+
+        Raises:
+            KeyError, TypeError: it is none.
+        """
+        factors = tuple(
+            Factor(factor["name"], tuple(factor["classes"]), factor["code"])
+            for factor in raw["factors"]
+        )
+        shape = tuple(int(side) for side in raw["frame_shape"])
+        return DataInfo(shape, int(raw["length"]), bool(raw["bounded"]), factors, raw["licence"])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some sequences, padded to one length.
+
+    Attributes:
+        x_BT: [B, T, ...] uint8 (images) or float32; zero beyond the true length.
+        lengths_B: [B] int64, the true lengths, 1 <= length <= T.
+        indices_B: [B] int64, the sequences' places in their split.
+        factors: name -> [B] int64 labels. For measuring only.
+    """
+
+    x_BT: Tensor
+    lengths_B: Tensor
+    indices_B: Tensor
+    factors: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.x_BT.shape[0])
+
+
+class SequenceData(ABC):
+    """One split of a data set: a fixed number of sequences that can be taken by their indices.
+
+    What `take` returns depends on its arguments alone: no hidden generator, so that a run that was
+    interrupted sees the same data when it goes on.
+    """
+
+    info: DataInfo
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of sequences in this split; 0 is allowed for validation."""
+
+    @abstractmethod
+    def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> Batch:
+        """Sequences by their indices.
+
+        Args:
+            indices_B: [B] integers in [0, len(self)).
+            draw: which realisation of a source that is random (the epoch, in training); sources
+                with fixed sequences return the same for all. Measuring uses 0.
+        """
+
+    def recombine(self, static_B: np.ndarray, dynamic_B: np.ndarray, /) -> Tensor | None:
+        """The true sequences with the static factors of one and the dynamic ones of another.
+
+        What a perfect swap would give, for data that are rendered and where it is known (draw 0).
+
+        Args:
+            static_B: [B] indices whose static factors are kept.
+            dynamic_B: [B] indices whose dynamic factors are kept.
+
+        Returns:
+            [B, T, ...] of the dtype of `take`'s x_BT, or None where the truth is not known.
+        """
+        return None

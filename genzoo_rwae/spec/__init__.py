@@ -1,0 +1,140 @@
+"""Specs: YAML files that name parts, read with the place of every value.
+
+`load_spec` is the way in. It raises SpecError with every problem at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genzoo_rwae.components import wired_of
+from genzoo_rwae.errors import SpecError
+from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml, zoo_specs
+from genzoo_rwae.spec.part import Part, PlacedOptionError
+from genzoo_rwae.spec.render import differences, plain, render
+from genzoo_rwae.spec.resolve import INVALID, Resolver
+from genzoo_rwae.spec.schema import json_schema
+from genzoo_rwae.spec.sections import Spec
+from genzoo_rwae.zoo import Zoo
+
+if TYPE_CHECKING:
+    from genzoo_rwae.errors import Problem
+
+__all__ = [
+    "Part",
+    "PlacedOptionError",
+    "Spec",
+    "differences",
+    "find_spec",
+    "json_schema",
+    "load_spec",
+    "plain",
+    "render",
+    "zoo_specs",
+]
+
+
+def load_spec(
+    reference: str | Path,
+    *,
+    zoo: Zoo | None = None,
+    settings: Sequence[str] | Mapping[str, object] = (),
+) -> Spec:
+    """Read, merge and validate a spec.
+
+    Args:
+        reference: a YAML file, a run folder, or zoo:NAME.
+        zoo: where parts are looked up; the spec's `plugins:` are loaded into it. Default: a new Zoo
+            with the entry points of installed packages.
+        settings: `path=value` settings over the spec, as after `--set`, or a mapping.
+
+    Returns:
+        The spec with defaults filled in and parts resolved; it builds nothing yet.
+
+    Raises:
+        SpecError: all problems, each at its place.
+        PluginError: a plugin that the spec names cannot be loaded.
+    """
+    zoo = zoo or Zoo()
+    tree = apply_settings(_read_extended(find_spec(reference), ()), settings)
+    if not isinstance(tree.value, dict):
+        raise SpecError([tree.place.problem("", "a spec is a mapping; see `genzoo new spec`")])
+    _load_plugins(tree, zoo)
+    resolver = Resolver(zoo)
+    spec = resolver.group(Spec, tree, "")
+    if not resolver.problems:
+        resolver.problems += _whole(spec, resolver.places)
+    if not resolver.problems:
+        for _, problems in zoo.call("genzoo_check_spec", spec=spec):
+            resolver.problems += problems or []
+    if resolver.problems:
+        raise SpecError(sorted(resolver.problems, key=lambda p: (p.file, p.line, p.column)))
+    assert spec is not INVALID
+    return spec  # type: ignore[no-any-return]
+
+
+def _read_extended(path: Path, chain: tuple[Path, ...]) -> Located:
+    path = path.resolve()
+    tree = read_yaml(path)
+    if not isinstance(tree.value, dict) or "extends" not in tree.value:
+        return tree
+    parent = tree.value.pop("extends")
+    if not isinstance(parent.value, str):
+        raise SpecError([parent.place.problem("extends", "wanted the path of one spec")])
+    if path in chain or len(chain) > 10:
+        raise SpecError([parent.place.problem("extends", "the specs extend each other in a circle")])
+    reference = parent.value
+    if not reference.startswith("zoo:"):
+        reference = str(path.parent / Path(reference).expanduser())
+    try:
+        below = _read_extended(find_spec(reference), (*chain, path))
+    except SpecError as error:
+        if error.problems[0].file:
+            raise
+        raise SpecError(
+            [parent.place.problem("extends", error.problems[0].message)]
+        ) from error
+    return merge(tree, below)
+
+
+def _load_plugins(tree: Located, zoo: Zoo) -> None:
+    listed = tree.value["plugins"] if isinstance(tree.value, dict) and "plugins" in tree.value else None
+    if listed is None or not isinstance(listed.value, list):
+        return  # of a wrong type, it is reported with all other problems
+    for item in listed.value:
+        if isinstance(item.value, str):
+            zoo.load(item.value, base=item.place.folder or Path.cwd(), origin="spec")
+
+
+def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
+    """Rules that hold between values."""
+    object.__setattr__(spec, "places", places)
+    problems = []
+    train = spec.train
+    if not (train.epochs or train.steps or train.minutes):
+        problems.append(
+            spec.problem("train", "no limit: say at least one of epochs, steps and minutes")
+        )
+    follows_progress = bool(wired_of(train.schedule.registered.component.build))
+    if follows_progress and not (train.epochs or train.steps):
+        problems.append(
+            spec.problem(
+                "train.schedule",
+                f"the schedule '{train.schedule.name}' follows the run's progress, which minutes "
+                "do not tell repeatably; give epochs or steps as well",
+            )
+        )
+    warming = [
+        f"objective.{name}.warm_up"
+        for name in ("static", "dynamic")
+        if (term := getattr(spec.objective, name)) and term.slot.warm_up
+    ]
+    if warming and not (train.epochs or train.steps):
+        problems += [
+            spec.problem(path, "a warm-up is a share of the run: give epochs or steps")
+            for path in warming
+        ]
+    return problems
+

@@ -1,0 +1,282 @@
+"""YAML files as trees whose every value knows its place, merged without losing it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from genzoo_rwae.catalogue import package_file
+from genzoo_rwae.errors import Problem, SpecError
+
+__all__ = ["Located", "Place", "apply_settings", "find_spec", "merge", "read_yaml", "zoo_specs"]
+
+_MAX_BYTES = 1_000_000
+_MAX_VALUES = 20_000  # an alias bomb reaches this before it reaches memory
+_MAX_DEPTH = 40
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value was written: a file's line and column (from 1), or `--set`, or a default."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    text: str = ""
+    folder: Path | None = None
+
+    def problem(self, path: str, message: str, hint: str = "") -> Problem:
+        return Problem(path, message, self.file, self.line, self.column, self.text, hint)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Located:
+    """A value with its place.
+
+    Attributes:
+        value: a scalar, a dict of Located by key, or a list of Located.
+        place: where the value stands.
+        key: where its key stands (its own place for list items and the root).
+        stale: inherited by `extends` beside another component's `use`: an option of a part that was
+            replaced, unless it belongs to the slot.
+    """
+
+    value: Scalar | dict[str, Located] | list[Located]
+    place: Place
+    key: Place
+    stale: bool = False
+
+    @property
+    def plain(self) -> object:
+        """The value without places."""
+        if isinstance(self.value, dict):
+            return {name: child.plain for name, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain for child in self.value]
+        return self.value
+
+
+def zoo_specs() -> dict[str, Path]:
+    """The specs that come with the package, by name (`zoo:NAME`)."""
+    folder = package_file("zoo_specs", "zoo")
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_spec(reference: str | Path) -> Path:
+    """A spec's file: a path, or `zoo:NAME` for one that comes with the package.
+
+    Raises:
+        SpecError: there is no such file.
+    """
+    text = str(reference)
+    if text.startswith("zoo:"):
+        known = zoo_specs()
+        name = text.removeprefix("zoo:").removesuffix(".yaml")
+        if name in known:
+            return known[name]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean 'zoo:{close[0]}'? " if close else ""
+        raise SpecError(f"no spec of the zoo is called '{name}'; {hint}known: {', '.join(known)}")
+    path = Path(text).expanduser()
+    if path.is_dir() and (path / "spec.yaml").is_file():
+        return path / "spec.yaml"
+    if not path.is_file():
+        raise SpecError(
+            f"{text}: there is no such spec; wanted a YAML file, or zoo:NAME "
+            f"(known: {', '.join(zoo_specs())})"
+        )
+    return path
+
+
+def read_yaml(path: Path) -> Located:
+    """Read one YAML 1.2 file.
+
+    Raises:
+        SpecError: it is not UTF-8, not YAML, has duplicate keys, or is larger than any spec.
+    """
+    name = _display(path)
+    if path.stat().st_size > _MAX_BYTES:
+        raise SpecError(f"{name}: {path.stat().st_size:,} bytes; no spec is over {_MAX_BYTES:,}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{name}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    return parse_yaml(text, name, path.resolve().parent)
+
+
+def parse_yaml(text: str, name: str, folder: Path) -> Located:
+    """Parse YAML text; `name` stands for it in messages. Raises SpecError as `read_yaml`."""
+    lines = text.splitlines()
+    try:
+        root = YAML(typ="rt", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line, mark.column) if mark else (0, 0)
+        source = lines[line] if line < len(lines) else ""
+        hint = "YAML indents with spaces, not tabs" if "\t" in source[: column + 1] else ""
+        problem = error.problem or error.context or "not YAML"
+        place = Place(name, line + 1, column + 1, source.replace("\t", " "))
+        raise SpecError([place.problem("", problem, hint)]) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise SpecError(f"{name}: not YAML: {error}") from error
+    if root is None:
+        raise SpecError(f"{name}: the file is empty; see `genzoo new spec`")
+    reader = _Reader(name, folder, lines)
+    located = reader.read(root, "", 0, None)
+    if reader.problems:
+        raise SpecError(reader.problems)
+    return located
+
+
+class _Reader:
+    def __init__(self, name: str, folder: Path, lines: Sequence[str]) -> None:
+        self.name, self.folder, self.lines = name, folder, lines
+        self.problems: list[Problem] = []
+        self.count = 0
+
+    def place(self, node: Node) -> Place:
+        line, column = node.start_mark.line, node.start_mark.column
+        text = self.lines[line] if line < len(self.lines) else ""
+        return Place(self.name, line + 1, column + 1, text[:200], self.folder)
+
+    def read(self, node: Node, path: str, depth: int, key: Place | None) -> Located:
+        place = self.place(node)
+        self.count += 1
+        if self.count > _MAX_VALUES or depth > _MAX_DEPTH:
+            raise SpecError(
+                [place.problem(path, f"more than {_MAX_VALUES:,} values or {_MAX_DEPTH} levels; "
+                               "no spec is that large (aliases count as often as they are used)")]
+            )
+        value: Scalar | dict[str, Located] | list[Located]
+        if isinstance(node, MappingNode):
+            value = self._mapping(node, path, depth)
+        elif isinstance(node, SequenceNode):
+            value = [
+                self.read(item, f"{path}[{number}]", depth + 1, None)
+                for number, item in enumerate(node.value)
+            ]
+        else:
+            value = self._scalar(node, path, place)
+        return Located(value, place, key or place)
+
+    def _mapping(self, node: MappingNode, path: str, depth: int) -> dict[str, Located]:
+        children: dict[str, Located] = {}
+        for key_node, value_node in node.value:
+            at = self.place(key_node)
+            if not isinstance(key_node, ScalarNode) or key_node.tag.endswith(":merge"):
+                self.problems.append(
+                    at.problem(path, "keys are words; for merging there is `extends`, not '<<'")
+                )
+                continue
+            name = str(key_node.value)
+            inner = f"{path}.{name}" if path else name
+            if name in children:
+                first = children[name].key
+                self.problems.append(
+                    at.problem(inner, f"the key stands twice; first in line {first.line}",
+                               "keep one of the two")
+                )
+                continue
+            children[name] = self.read(value_node, inner, depth + 1, at)
+        return children
+
+    def _scalar(self, node: ScalarNode, path: str, place: Place) -> Scalar:
+        text, tag = str(node.value), str(node.tag).rpartition(":")[2]
+        try:
+            if tag == "null":
+                return None
+            if tag == "bool":
+                return text.lower() in ("true", "yes", "on")
+            if tag == "int":
+                return int(text.replace("_", ""), 0 if text.lstrip("+-")[:1] == "0" and len(text) > 1 and not text.lstrip("+-0").isdigit() else 10)
+            if tag == "float":
+                return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+        except ValueError:
+            self.problems.append(place.problem(path, f"{text[:50]!r} is no number of YAML 1.2"))
+            return None
+        if tag in ("str", "timestamp"):
+            return text
+        self.problems.append(
+            place.problem(path, f"the tag {node.tag} is not known here; specs are plain YAML")
+        )
+        return None
+
+
+def merge(over: Located, under: Located) -> Located:
+    """Lay one tree over another: mappings key by key, everything else replaced.
+
+    Where `over` chooses another `use`, the keys that only `under` has are marked stale.
+    """
+    upper, lower = _as_mapping(over, under), _as_mapping(under, over)
+    if not isinstance(upper.value, dict) or not isinstance(lower.value, dict):
+        return over
+    chosen, before = upper.value.get("use"), lower.value.get("use")
+    replaced = chosen is not None and before is not None and chosen.value != before.value
+    merged: dict[str, Located] = {
+        name: replace(child, stale=True) if replaced and name != "use" else child
+        for name, child in lower.value.items()
+    }
+    for name, child in upper.value.items():
+        below = merged.get(name)
+        merged[name] = merge(child, below) if below and not below.stale else child
+    return replace(over, value=merged)
+
+
+def _as_mapping(node: Located, other: Located) -> Located:
+    if isinstance(node.value, str) and isinstance(other.value, dict):
+        return replace(node, value={"use": replace(node, key=node.place)})
+    return node
+
+
+def apply_settings(tree: Located, settings: Sequence[str] | Mapping[str, object]) -> Located:
+    """Apply `--set path=value` settings, later ones over earlier ones.
+
+    Raises:
+        SpecError: a setting has no '=', or its value is no YAML.
+    """
+    if isinstance(settings, Mapping):
+        settings = [f"{path}={_yaml_text(value)}" for path, value in settings.items()]
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not all(path.strip().split(".")):
+            raise SpecError(f"--set {setting}: wanted --set path.to.key=value")
+        name = f"--set {setting}"
+        value = parse_yaml(text or "null", name, Path.cwd())
+        node = _relocate(value, Place(name, folder=Path.cwd()))
+        for key in reversed(path.strip().split(".")):
+            node = Located({key: node}, node.place, node.place)
+        tree = merge(node, tree)
+    return tree
+
+
+def _yaml_text(value: object) -> str:
+    import json
+
+    return json.dumps(value, default=str)
+
+
+def _relocate(node: Located, place: Place) -> Located:
+    value = node.value
+    if isinstance(value, dict):
+        value = {name: _relocate(child, place) for name, child in value.items()}
+    elif isinstance(value, list):
+        value = [_relocate(child, place) for child in value]
+    return Located(value, place, place)
+
+
+def _display(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

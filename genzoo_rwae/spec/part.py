@@ -1,0 +1,57 @@
+"""A chosen component with its validated options: what a spec's `use:` becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from genzoo_rwae.errors import OptionError
+
+if TYPE_CHECKING:
+    from genzoo_rwae.zoo import Registered
+
+__all__ = ["Part", "PlacedOptionError"]
+
+
+class PlacedOptionError(OptionError):
+    """An OptionError and the place in the spec that is to blame."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component with its options bound; calling it gives it what the host wires.
+
+    Attributes:
+        registered: the component and where it comes from.
+        options: validated options; nested parts are Parts.
+        path: where in the spec it was chosen, as `objective.static`.
+        slot: the options of the place beside the component's own, or None.
+    """
+
+    registered: Registered
+    options: Mapping[str, Any]
+    path: str
+    slot: Any = field(default=None)
+
+    @property
+    def name(self) -> str:
+        return self.registered.component.name
+
+    def __call__(self, *wired: Any) -> Any:
+        """Call the component with its wired arguments.
+
+        Raises:
+            PlacedOptionError: its options do not fit what it was wired to.
+        """
+        try:
+            return self.registered.component.build(*wired, **self.options)
+        except PlacedOptionError:
+            raise
+        except OptionError as error:
+            path = f"{self.path}.{error.option}" if error.option else self.path
+            raise PlacedOptionError(str(error), path) from error

@@ -1,0 +1,254 @@
+"""From a located tree to validated sections and parts, all problems collected.
+
+Three steps: fill (defaults), validate (pydantic, strictly, value by value), resolve (parts).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from genzoo_rwae.components import MISSING, Component, Option, Use, component_of, options_of
+from genzoo_rwae.errors import Problem
+from genzoo_rwae.spec.located import Located, Place
+from genzoo_rwae.spec.part import Part
+from genzoo_rwae.spec.sections import KIND_DEFAULT
+from genzoo_rwae.zoo import Registered, UnknownComponentError
+
+if TYPE_CHECKING:
+    from genzoo_rwae.zoo import Zoo
+
+__all__ = ["INVALID", "Resolver"]
+
+INVALID: Any = type("Invalid", (), {"__repr__": lambda self: "INVALID"})()
+"""Stands where a value was wrong; its problem has been noted."""
+
+
+class Resolver:
+    """Validates trees against sections and components.
+
+    Attributes:
+        problems: everything that was found wrong.
+        places: path -> Located of every value that was given.
+    """
+
+    def __init__(self, zoo: Zoo) -> None:
+        self.zoo = zoo
+        self.problems: list[Problem] = []
+        self.places: dict[str, Located] = {}
+
+    def group(self, section: type, node: Located, path: str) -> Any:
+        """A keyword-only dataclass from a mapping; INVALID if any of its values is."""
+        if not isinstance(node.value, dict):
+            self._note(node.place, path, f"found {_found(node)}, wanted a mapping")
+            return INVALID
+        self.places[path] = node
+        values = self._options(options_of(section), node.value, node, path, path or "the spec")
+        return INVALID if INVALID in values.values() else section(**values)
+
+    def part(self, use: Use, node: Located, path: str) -> Any:
+        """The part that a `use:` (or a bare name) chooses; INVALID if it cannot be had."""
+        self.places[path] = node
+        name_node, given = node, dict[str, Located]()
+        if isinstance(node.value, dict):
+            if "use" not in node.value:
+                self._note(node.key, path, f"which {use.kind}? wanted a key 'use' with its name")
+                return INVALID
+            name_node, given = node.value["use"], node.value
+            path_of_name = f"{path}.use"
+            self.places[path_of_name] = name_node
+        else:
+            path_of_name = path
+        if not isinstance(name_node.value, str):
+            self._note(
+                name_node.place, path_of_name,
+                f"found {_found(name_node)}, wanted the name of a {use.kind}",
+            )
+            return INVALID
+        try:
+            registered = self.zoo.find(use.kind, name_node.value)
+        except UnknownComponentError as error:
+            self._note(name_node.place, path_of_name, error.message, error.hint)
+            return INVALID
+        if use.of and not self._derived(registered.component, use.of):
+            fitting = [
+                other.component.name
+                for other in self.zoo.all(use.kind)
+                if self._derived(other.component, use.of)
+            ]
+            self._note(
+                name_node.place, path_of_name,
+                f"the {use.kind} '{name_node.value}' is no {use.of.__name__}",
+                f"wanted one of: {', '.join(fitting)}",
+            )
+            return INVALID
+        return self._fill_part(use, registered, node, given, path)
+
+    def _fill_part(
+        self, use: Use, registered: Registered, node: Located, given: dict[str, Located], path: str
+    ) -> Any:
+        own = options_of(registered.component.build)
+        slot = options_of(use.slot) if use.slot else ()
+        who = f"the {use.kind} '{registered.component.name}'"
+        # keys that an `extends` left over from a replaced part stay only if they are the slot's
+        slot_names = {option.name for option in slot}
+        given = {n: c for n, c in given.items() if n != "use" and (not c.stale or n in slot_names)}
+        values = self._options((*own, *slot), given, node, path, who)
+        if INVALID in values.values():
+            return INVALID
+        slot_values = {option.name: values.pop(option.name) for option in slot}
+        return Part(registered, values, path, use.slot(**slot_values) if use.slot else None)
+
+    def _options(
+        self,
+        options: tuple[Option, ...],
+        given: Mapping[str, Located],
+        node: Located,
+        path: str,
+        who: str,
+    ) -> dict[str, Any]:
+        known = {option.name: option for option in options}
+        for name, child in given.items():
+            if name not in known and not child.stale:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean '{close[0]}'? " if close else ""
+                listing = ", ".join(known) or "none"
+                self._note(
+                    child.key, f"{path}.{name}" if path else name,
+                    f"{who} has no option '{name}'", f"{hint}known: {listing}",
+                )
+        values: dict[str, Any] = {}
+        for option in options:
+            inner = f"{path}.{option.name}" if path else option.name
+            if option.name in given and not given[option.name].stale:
+                values[option.name] = self._value(option, given[option.name], inner)
+            elif option.required:
+                wanted = f"; {option.help}" if option.help else ""
+                self._note(node.key, path, f"{who} needs the key '{option.name}'{wanted}")
+                values[option.name] = INVALID
+            else:
+                values[option.name] = self.default(option, inner)
+        return values
+
+    def default(self, option: Option, path: str) -> Any:
+        """The value of an option that the spec does not give."""
+        value = option.default
+        if option.group:
+            inner = options_of(option.group)
+            return option.group(**{o.name: self.default(o, f"{path}.{o.name}") for o in inner})
+        if option.use is None:
+            return value
+        if value is KIND_DEFAULT:
+            registered = self.zoo.default(option.use.kind)
+            return self._default_part(option.use, registered, {}, path)
+        if option.use.many:
+            return tuple(self._default_one(option.use, item, path) for item in value)
+        return self._default_one(option.use, value, path)
+
+    def _default_one(self, use: Use, value: Any, path: str) -> Any:
+        options: Mapping[str, Any] = {}
+        if isinstance(value, partial):
+            value, options = value.func, value.keywords
+        component = component_of(value)
+        if component is None:
+            return value  # None, or a callable that a plugin's author chose as it is
+        return self._default_part(use, self.zoo.registered(component), options, path)
+
+    def _default_part(
+        self, use: Use, registered: Registered, given: Mapping[str, Any], path: str
+    ) -> Part:
+        values = {
+            option.name: given.get(option.name, MISSING)
+            if option.name in given
+            else self.default(option, f"{path}.{option.name}")
+            for option in options_of(registered.component.build)
+        }
+        return Part(registered, values, path, use.slot() if use.slot else None)
+
+    def _value(self, option: Option, node: Located, path: str) -> Any:
+        use = option.use
+        if use and node.value is None and option.default is None:
+            self.places[path] = node
+            return None
+        if use and use.many:
+            self.places[path] = node
+            if not isinstance(node.value, list):
+                self._note(node.place, path, f"found {_found(node)}, wanted a list of {use.kind}s")
+                return INVALID
+            items = [
+                self.part(replace(use, many=False), item, f"{path}[{number}]")
+                for number, item in enumerate(node.value)
+            ]
+            return INVALID if INVALID in items else tuple(items)
+        if use:
+            return self.part(use, node, path)
+        if option.group:
+            return self.group(option.group, node, path)
+        return self._plain(option, node, path)
+
+    def _plain(self, option: Option, node: Located, path: str) -> Any:
+        self._remember(node, path)
+        try:
+            # JSON mode is the strictness that YAML wants: lists may be tuples, text may be a path,
+            # but '256' is no number and 1 is no truth value
+            text = json.dumps(node.plain, allow_nan=True)
+            value = TypeAdapter(option.annotation).validate_json(text, strict=True)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                self._note_invalid(detail, node, path, option)
+            return INVALID
+        return _anchored(value, node.place)
+
+    def _note_invalid(self, detail: Any, node: Located, path: str, option: Option) -> None:
+        for key in detail["loc"]:  # loc also holds names of union members: skip what is no key
+            children = node.value
+            if isinstance(children, dict) and key in children:
+                node, path = children[key], f"{path}.{key}"
+            elif isinstance(children, list) and isinstance(key, int) and key < len(children):
+                node, path = children[key], f"{path}[{key}]"
+        message = str(detail["msg"])
+        wanted = message[:1].lower() + message[1:]
+        problem = node.place.problem(path, f"found {_found(node)}; {wanted}", option.help)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _remember(self, node: Located, path: str) -> None:
+        self.places[path] = node
+        if isinstance(node.value, dict):
+            for name, child in node.value.items():
+                self._remember(child, f"{path}.{name}")
+
+    def _note(self, place: Place, path: str, message: str, hint: str = "") -> None:
+        self.problems.append(place.problem(path, message, hint))
+
+    @staticmethod
+    def _derived(component: Component, base: type) -> bool:
+        return isinstance(component.build, type) and issubclass(component.build, base)
+
+
+
+
+def _anchored(value: Any, place: Place) -> Any:
+    """Paths are relative to the file that says them, on the command line to the current folder."""
+    if isinstance(value, Path):
+        value = value.expanduser()
+        return value if value.is_absolute() else ((place.folder or Path.cwd()) / value).resolve()
+    if isinstance(value, tuple):
+        return tuple(_anchored(item, place) for item in value)
+    return value
+
+
+def _found(node: Located) -> str:
+    if isinstance(node.value, dict):
+        return "a mapping"
+    if isinstance(node.value, list):
+        return "a list"
+    return "nothing" if node.value is None else repr(node.value)

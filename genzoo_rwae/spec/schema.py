@@ -1,0 +1,105 @@
+"""The JSON schema of specs, with which editors complete and check them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from genzoo_rwae.components import KINDS, Option, Use, options_of, summary_of
+from genzoo_rwae.spec.sections import Spec
+
+if TYPE_CHECKING:
+    from genzoo_rwae.zoo import Zoo
+
+__all__ = ["json_schema"]
+
+
+def json_schema(zoo: Zoo) -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of specs made of what `zoo` has.
+
+    A part is a name or a mapping discriminated by `use`; unknown keys are forbidden. Keys of the
+    place beside a part (`weight`) depend on the place, so each place has a definition of its own.
+    """
+    writer = _Writer(zoo)
+    schema = writer.group(Spec, "A genzoo spec.")
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "another spec, relative to this one or zoo:NAME, that this one is laid over",
+    }
+    # under `extends` the parent may hold what this file leaves out
+    schema["if"] = {"required": ["extends"]}
+    schema["else"] = {"required": schema.pop("required")}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "genzoo spec",
+        **schema,
+        "$defs": writer.definitions,
+    }
+
+
+class _Writer:
+    def __init__(self, zoo: Zoo) -> None:
+        self.zoo = zoo
+        self.definitions: dict[str, Any] = {}
+
+    def group(self, section: type, description: str) -> dict[str, Any]:
+        options = options_of(section)
+        return {
+            "type": "object",
+            "description": description,
+            "properties": {option.name: self.option(option) for option in options},
+            "required": [option.name for option in options if option.required],
+            "additionalProperties": False,
+        }
+
+    def option(self, option: Option) -> dict[str, Any]:
+        about = {"description": option.help} if option.help else {}
+        if option.use and option.use.many:
+            return {"type": "array", "items": self.place(option.use), **about}
+        if option.use:
+            place = self.place(option.use)
+            return {"anyOf": [place, {"type": "null"}], **about} if option.default is None else place
+        if option.group:
+            return self.group(option.group, option.help)
+        schema = TypeAdapter(option.annotation).json_schema()
+        default = option.default
+        if isinstance(default, str | int | float | bool | list | tuple) and not option.required:
+            schema["default"] = list(default) if isinstance(default, tuple) else default
+        return {**schema, **about}
+
+    def place(self, use: Use) -> dict[str, Any]:
+        parts = [use.kind, use.of.__name__ if use.of else "", use.slot.__name__ if use.slot else ""]
+        name = "-".join(part for part in parts if part)
+        if name not in self.definitions:
+            self.definitions[name] = {}  # parts may nest: stands in while its members are written
+            self.definitions[name] = self._choice(use)
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _choice(self, use: Use) -> dict[str, Any]:
+        bare, members = [], []
+        for registered in self.zoo.all(use.kind):
+            build = registered.component.build
+            if use.of and not (isinstance(build, type) and issubclass(build, use.of)):
+                continue
+            name = registered.component.name
+            options = (*options_of(build), *(options_of(use.slot) if use.slot else ()))
+            if not any(option.required for option in options):
+                bare.append(name)
+            members.append(
+                {
+                    "type": "object",
+                    "title": name,
+                    "description": summary_of(build),
+                    "properties": {
+                        "use": {"const": name},
+                        **{option.name: self.option(option) for option in options},
+                    },
+                    "required": ["use", *(option.name for option in options if option.required)],
+                    "additionalProperties": False,
+                }
+            )
+        about = f"a {use.kind}: {KINDS[use.kind].contract}"
+        return {"description": about, "oneOf": [{"enum": bare}, *members]}
+
+

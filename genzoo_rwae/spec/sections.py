@@ -1,0 +1,204 @@
+"""What a spec says, section by section: keyword-only dataclasses, read like a component's options.
+
+The defaults of parts that every spec has (optimiser, schedule) are those that registry.yaml marks:
+the host knows no component by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from genzoo_rwae.components import Use
+from genzoo_rwae.errors import Problem
+from genzoo_rwae.spec.located import Located, Place
+from genzoo_rwae.spec.part import Part
+
+__all__ = [
+    "KIND_DEFAULT",
+    "DataSlot",
+    "DynamicTermSlot",
+    "Objective",
+    "Spec",
+    "TermSlot",
+    "Train",
+]
+
+
+class KindDefault:
+    """Stands for the component that the catalogue marks as its kind's default."""
+
+    def __repr__(self) -> str:
+        return "the kind's default"
+
+
+KIND_DEFAULT: Any = KindDefault()
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSlot:
+    """Options of `data:` beside the source's own.
+
+    Attributes:
+        batch: sequences in a batch.
+    """
+
+    batch: PositiveInt = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class TermSlot:
+    """Options of a term of the objective beside the penalty's own.
+
+    Attributes:
+        weight: factor of the term.
+        warm_up: share of the run over which the factor rises from 0 to its full value.
+    """
+
+    weight: NonNegativeFloat = 1.0
+    warm_up: Fraction = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicTermSlot(TermSlot):
+    """Options of the dynamic term.
+
+    Attributes:
+        given: what is compared. `none`: per step, the codes with draws of the prior given each
+            row's own past, histories marginalised (necessary, not sufficient). `state`: pairs of a
+            code and the prior's state. `path`: whole paths with paths sampled from scratch.
+        prior_gradient: `learn` lets the term train the prior as well; `stop` does not.
+    """
+
+    given: Literal["none", "state", "path"] = "state"
+    prior_gradient: Literal["learn", "stop"] = "learn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InformationSlot(TermSlot):
+    """Options of the price on information.
+
+    Attributes:
+        final: factor at the end of the run, reached geometrically; null keeps `weight`.
+        code: which code is priced.
+    """
+
+    final: NonNegativeFloat | None = None
+    code: Literal["static", "dynamic"] = "static"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What is minimised: the cost, and weighted divergences of aggregated codes from their priors.
+
+    Attributes:
+        cost: reconstruction cost per frame; summed over a sequence, mean over a batch.
+        static: D(Q(z^c), P(z^c)).
+        dynamic: sum over t of D(Q(z^m_t | z^m_<t), P(z^m_t | z^m_<t)).
+    """
+
+    cost: Annotated[Any, Use("cost")] = KIND_DEFAULT
+    static: Annotated[Any, Use("penalty", slot=TermSlot)] = None
+    dynamic: Annotated[Any, Use("penalty", slot=DynamicTermSlot)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """How long and how the model is trained. The first limit that is reached ends the run.
+
+    Attributes:
+        epochs: limit in passes over the training split.
+        steps: limit in optimisation steps.
+        minutes: limit in minutes of training, those of earlier sessions of the run included.
+        optimizer: the optimiser.
+        schedule: factor on the learning rate over the run's progress (in steps or epochs).
+        clip: largest norm of the gradient; null does not clip.
+        seed: of weights, data order and all draws.
+        precision: `bf16` runs the nets (never the penalties) in bfloat16 autocast; `auto` takes it
+            where the processor has it in hardware.
+        layout: memory layout of images; `auto` is channels-last.
+        threads: CPU threads; null leaves torch's choice.
+        validate_every: epochs between measurements on the validation split.
+        save_every: seconds between checkpoints.
+    """
+
+    epochs: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    minutes: PositiveFloat | None = None
+    optimizer: Annotated[Any, Use("optimizer")] = KIND_DEFAULT
+    schedule: Annotated[Any, Use("schedule")] = KIND_DEFAULT
+    clip: PositiveFloat | None = None
+    seed: NonNegativeInt = 0
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    layout: Literal["auto", "channels-last", "contiguous"] = "auto"
+    threads: PositiveInt | None = None
+    validate_every: PositiveInt = 1
+    save_every: NonNegativeFloat = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A whole spec.
+
+    Attributes:
+        genzoo: version of the spec language.
+        name: the run's name, and its folder's unless `-o` says another.
+        description: for people; shown in the report and the model card.
+        plugins: files (relative to the spec) and modules that the spec's parts come from.
+        data: where the sequences come from.
+        model: the model and its parts.
+        objective: what is minimised.
+        train: how long and how.
+        evaluate: what is measured when training has ended.
+        trackers: who else gets every row of metrics.jsonl.
+        resolved: written by genzoo into a run folder: versions, hashes, shapes of the data.
+    """
+
+    genzoo: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    description: str = ""
+    plugins: list[str] = field(default_factory=list)
+    data: Annotated[Any, Use("source", slot=DataSlot)]
+    model: Annotated[Any, Use("model")]
+    objective: Objective
+    train: Train
+    evaluate: Annotated[Any, Use("metric", many=True)] = ()
+    trackers: Annotated[Any, Use("tracker", many=True)] = ()
+    resolved: dict[str, Any] | None = None
+    places: dict[str, Located] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def place(self, path: str) -> Place:
+        """Where a value was written; for a default, where the nearest mapping round it was."""
+        while path and path not in self.places:
+            path = path.rpartition(".")[0]
+        node = self.places.get(path)
+        return node.key if node else Place()
+
+    def problem(self, path: str, message: str, hint: str = "") -> Problem:
+        """A problem at the place of a value."""
+        node = self.places.get(path)
+        place = node.place if node and not isinstance(node.value, dict) else self.place(path)
+        return place.problem(path, message, hint)
+
+    def parts(self) -> list[Part]:
+        """All parts of the spec, nested ones after those that hold them."""
+        found: list[Part] = []
+        _collect(self, found)
+        return found
+
+
+def _collect(thing: object, found: list[Part]) -> None:
+    if isinstance(thing, Part):
+        found.append(thing)
+        for value in thing.options.values():
+            _collect(value, found)
+    elif isinstance(thing, list | tuple):
+        for value in thing:
+            _collect(value, found)
+    elif hasattr(thing, "__dataclass_fields__"):
+        for name in thing.__dataclass_fields__:
+            if name != "places":
+                _collect(getattr(thing, name), found)

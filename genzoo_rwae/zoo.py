@@ -1,0 +1,448 @@
+"""The Zoo: which plugins are loaded, from where, in which order, and what they offer.
+
+Load order: (1) blocks, `-p no:NAME`; (2) the built-ins, by registry.yaml, each imported when it is
+first used; (3) entry points of the group `genzoo_rwae`, by name; `GENZOO_PLUGINS=none` or `=a,b`
+restricts them; (4) `-p FILE|MODULE`, which may bring commands and so come before any spec is read;
+(5) the spec's `plugins:`. Two components of one kind and name are no error until a spec asks for
+that name: then `use: plugin:name` chooses.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pluggy
+
+from genzoo_rwae import hookspecs
+from genzoo_rwae.catalogue import Entry, catalogue
+from genzoo_rwae.components import KINDS, Component, component_of
+from genzoo_rwae.errors import GenzooError, PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import ModuleType
+
+__all__ = ["BUILT_IN", "Plugin", "Registered", "UnknownComponentError", "Zoo"]
+
+BUILT_IN = "genzoo"
+"""The name of the built-in plugin, as in `use: genzoo:mmd`."""
+
+Origin = Literal["built-in", "entry point", "spec", "command line", "python"]
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A loaded (or failed) plugin.
+
+    Attributes:
+        name: what `-p no:NAME` and `use: NAME:component` call it.
+        origin: who asked for it.
+        location: its file or module.
+        sha256: digest of a plugin file; empty for modules.
+        error: why it could not be loaded; empty if it was.
+    """
+
+    name: str
+    origin: Origin
+    location: str
+    sha256: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A component and the plugin that brought it; `entry` is its catalogue entry if built in."""
+
+    component: Component
+    plugin: Plugin
+    entry: Entry | None = None
+
+
+class UnknownComponentError(GenzooError):
+    """No component of that name, or more than one; `hint` says how to mend it."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message, self.hint = message, hint
+        super().__init__(f"{message}; {hint}" if hint else message)
+
+
+class Zoo:
+    """Owns a pluggy.PluginManager and answers which components there are.
+
+    Args:
+        plugins: references as after `-p`: a file, a module, or `no:NAME` to block a plugin.
+        use_entry_points: load the plugins of installed packages.
+        environ: environment variables, of which GENZOO_PLUGINS is read; default os.environ.
+
+    Raises:
+        PluginError: a plugin in `plugins` cannot be loaded. Broken entry points are kept in
+            `warnings` instead: nobody asked for them.
+
+    >>> zoo = Zoo(use_entry_points=False)
+    >>> zoo.find("penalty", "mmd").component.name
+    'mmd'
+    """
+
+    def __init__(
+        self,
+        plugins: Sequence[str] = (),
+        *,
+        use_entry_points: bool = True,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._manager = pluggy.PluginManager("genzoo_rwae")
+        self._manager.add_hookspecs(hookspecs)
+        self._plugins: dict[str, Plugin] = {}
+        self._components: dict[str, tuple[Component, ...]] = {}
+        self._built_in: dict[str, tuple[Component, ...]] = {}
+        self.warnings: list[str] = []
+        self.blocked = tuple(ref.removeprefix("no:") for ref in plugins if ref.startswith("no:"))
+        if use_entry_points:
+            self._load_entry_points(os.environ if environ is None else environ)
+        for reference in plugins:
+            if not reference.startswith("no:"):
+                self.load(reference, base=Path.cwd(), origin="command line")
+
+    # -- loading ----------------------------------------------------------------------------
+
+    def load(self, reference: str, *, base: Path, origin: Origin = "python") -> Plugin:
+        """Load a plugin file (relative to `base`) or module; twice is once.
+
+        Raises:
+            PluginError: it is missing, raises when imported, implements no hook, misspells one,
+                forgets `@hookimpl`, takes an argument that the hook lacks, or is blocked.
+        """
+        is_file = reference.endswith(".py") or os.sep in reference
+        path = (base / reference).expanduser().resolve() if is_file else None
+        name = path.stem if path else reference
+        location = str(path) if path else reference
+        known = self._plugins.get(name)
+        if known and known.location == location and not known.error:
+            return known
+        if known and not known.error:
+            raise PluginError(
+                f"two plugins are called '{name}': {known.location} ({known.origin}) and "
+                f"{location} ({origin}); rename one of the files"
+            )
+        if name in self.blocked:
+            raise PluginError(f"plugin '{name}' ({location}) is wanted by the {origin} and blocked "
+                              f"by -p no:{name}; drop one of the two")
+        module = _import_file(path, origin) if path else _import_module(reference, origin)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+        return self.register(module, Plugin(name, origin, location, sha256))
+
+    def register(self, module: ModuleType | object, plugin: Plugin) -> Plugin:
+        """Register an imported module (or any object with hook implementations).
+
+        Raises:
+            PluginError: as `load`.
+        """
+        _check_hooks(module, plugin)
+        try:
+            self._manager.register(module, name=plugin.name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(f"plugin '{plugin.name}' ({plugin.location}): {error}") from error
+        self._plugins[plugin.name] = plugin
+        try:
+            self._components[plugin.name] = self._offered(module, plugin)
+        except PluginError:
+            self._manager.unregister(name=plugin.name)
+            del self._plugins[plugin.name]
+            raise
+        return plugin
+
+    def _load_entry_points(self, environ: Mapping[str, str]) -> None:
+        wanted = environ.get("GENZOO_PLUGINS")
+        names = None if wanted is None else {name.strip() for name in wanted.split(",")}
+        for point in sorted(entry_points(group="genzoo_rwae"), key=lambda point: point.name):
+            if names is not None and point.name not in names:
+                continue
+            if point.name in self.blocked:
+                continue
+            self._load_entry_point(point)
+
+    def _load_entry_point(self, point: EntryPoint) -> None:
+        plugin = Plugin(point.name, "entry point", point.value)
+        try:
+            self.register(point.load(), plugin)
+        except Exception as error:  # whatever a stranger's module raises is that plugin's failure
+            reason = str(error) if isinstance(error, PluginError) else _reason(error)
+            self._plugins[point.name] = Plugin(
+                point.name, "entry point", point.value, error=reason
+            )
+            self.warnings.append(f"plugin '{point.name}' ({point.value}) is broken: {reason}")
+
+    # -- asking -----------------------------------------------------------------------------
+
+    def plugins(self) -> tuple[Plugin, ...]:
+        """All foreign plugins, in the order in which they were loaded."""
+        return tuple(p for p in self._plugins.values() if p.origin != "built-in")
+
+    def offered_by(self, plugin: str) -> tuple[Component, ...]:
+        """The components of one foreign plugin."""
+        return self._components.get(plugin, ())
+
+    def names(self, kind: str) -> list[str]:
+        """Names of all components of a kind, qualified where two plugins share one."""
+        pairs = [(BUILT_IN, entry.name) for entry in self._catalogue(kind)]
+        pairs += [(reg.plugin.name, reg.component.name) for reg in self._foreign(kind)]
+        short = [name for _, name in pairs]
+        return [name if short.count(name) == 1 else f"{owner}:{name}" for owner, name in pairs]
+
+    def find(self, kind: str, name: str) -> Registered:
+        """The component of a kind by its name, or by `plugin:name`.
+
+        Raises:
+            UnknownComponentError: there is none, or more than one.
+            PluginError: a built-in's extra is not installed, or the built-in is broken.
+        """
+        owner, _, short = name.rpartition(":")
+        found = [
+            registered
+            for registered in self._foreign(kind)
+            if registered.component.name == short and owner in ("", registered.plugin.name)
+        ]
+        entry = next((e for e in self._catalogue(kind) if e.name == short), None)
+        if entry and owner in ("", BUILT_IN):
+            found.insert(0, self._import_built_in(entry))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            owners = [f"'{r.plugin.name}' ({r.plugin.location})" for r in found]
+            choices = " or ".join(f"'{r.plugin.name}:{short}'" for r in found)
+            raise UnknownComponentError(
+                f"the {kind} '{short}' is offered by {' and '.join(owners)}", f"say {choices}"
+            )
+        known = self.names(kind)
+        close = difflib.get_close_matches(name, known, n=1)
+        listing = f"known: {', '.join(sorted(known))}" if known else "none is registered"
+        hint = f"did you mean '{close[0]}'? {listing}" if close else listing
+        raise UnknownComponentError(f"no {kind} is called '{name}'", hint)
+
+    def default(self, kind: str) -> Registered:
+        """The built-in that registry.yaml marks as a kind's default.
+
+        Raises:
+            UnknownComponentError: there is none, or the built-ins are blocked.
+        """
+        for entry in self._catalogue(kind):
+            if entry.default:
+                return self._import_built_in(entry)
+        raise UnknownComponentError(f"there is no default {kind}", "choose one in the spec")
+
+    def all(self, kind: str) -> Iterator[Registered]:
+        """Every component of a kind, the built-ins (imported for that) first."""
+        for entry in self._catalogue(kind):
+            yield self._import_built_in(entry)
+        yield from self._foreign(kind)
+
+    def registered(self, component: Component) -> Registered:
+        """Where a component that stands as a default in a signature comes from."""
+        for registered in self._foreign(component.kind):
+            if registered.component == component:
+                return registered
+        entry = catalogue().find(component.kind, component.name)
+        location = getattr(component.build, "__module__", "?")
+        if entry and entry.module == location:
+            return Registered(component, Plugin(BUILT_IN, "built-in", location), entry)
+        return Registered(component, Plugin(location, "python", location))
+
+    def call(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
+        """Call a hook plugin by plugin, so that a failure has an owner.
+
+        Returns:
+            (plugin, result) of every implementation; generators are exhausted into lists.
+
+        Raises:
+            PluginError: an implementation raised; says whose, and where.
+        """
+        results = []
+        for plugin in self._plugins.values():
+            if plugin.error or not self._manager.has_plugin(plugin.name):
+                continue
+            others = [m for n, m in self._manager.list_name_plugin() if n != plugin.name]
+            caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
+            if not caller.get_hookimpls():
+                continue
+            try:
+                for value in caller(**arguments):
+                    results.append((plugin, list(value) if inspect.isgenerator(value) else value))
+            except GenzooError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"plugin '{plugin.name}' ({plugin.location}) failed in {hook}: "
+                    f"{_reason(error)}"
+                ) from error
+        return results
+
+    def implements(self, hook: str) -> bool:
+        """Whether any plugin implements a hook (so that a loop need not call it in vain)."""
+        return bool(getattr(self._manager.hook, hook).get_hookimpls())
+
+    def blame(self, error: BaseException) -> Plugin | None:
+        """The foreign plugin in whose code an exception was raised, if it was in one's."""
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        for plugin in self.plugins():
+            module = self._manager.get_plugin(plugin.name)
+            file = getattr(module, "__file__", None)
+            if file and file in files:
+                return plugin
+        return None
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _catalogue(self, kind: str) -> tuple[Entry, ...]:
+        return () if BUILT_IN in self.blocked else catalogue().of(kind)
+
+    def _foreign(self, kind: str) -> Iterator[Registered]:
+        for name, components in self._components.items():
+            if self._plugins[name].origin != "built-in":
+                for component in components:
+                    if component.kind == kind:
+                        yield Registered(component, self._plugins[name])
+
+    def _import_built_in(self, entry: Entry) -> Registered:
+        plugin = Plugin(entry.module, "built-in", entry.module)
+        if entry.module not in self._built_in:
+            try:
+                module = importlib.import_module(entry.module)
+            except ImportError as error:
+                wanted = ", ".join(f"pip install 'genzoo-rwae[{extra}]'" for extra in entry.needs)
+                raise PluginError(
+                    f"the {entry.kind} '{entry.name}' cannot be imported: {error}"
+                    + (f"; it needs {wanted}" if wanted else "")
+                ) from error
+            self.register(module, plugin)
+            self._built_in[entry.module] = self._components[entry.module]
+        for component in self._built_in[entry.module]:
+            if (component.kind, component.name) == (entry.kind, entry.name):
+                return Registered(component, Plugin(BUILT_IN, "built-in", entry.module), entry)
+        raise PluginError(
+            f"registry.yaml says that {entry.module} offers the {entry.kind} '{entry.name}', "
+            "but its hooks do not yield it"
+        )
+
+    def _offered(self, module: object, plugin: Plugin) -> tuple[Component, ...]:
+        found: list[Component] = []
+        for kind in KINDS.values():
+            implementation = getattr(module, kind.hook, None)
+            if implementation is None:
+                continue
+            try:
+                things = list(implementation())
+            except Exception as error:
+                raise PluginError(
+                    f"plugin '{plugin.name}' ({plugin.location}) failed in {kind.hook}: "
+                    f"{_reason(error)}"
+                ) from error
+            for thing in things:
+                component = component_of(thing)
+                if component is None or component.kind != kind.name:
+                    what = f"a {component.kind}" if component else repr(thing)
+                    decorator = kind.name.replace("-", "_")
+                    raise PluginError(
+                        f"plugin '{plugin.name}' ({plugin.location}): {kind.hook} yields {what}; "
+                        f"wanted functions or classes under @{decorator}('name')"
+                    )
+                if any((c.kind, c.name) == (component.kind, component.name) for c in found):
+                    raise PluginError(
+                        f"plugin '{plugin.name}' ({plugin.location}) offers two "
+                        f"{kind.plural} called '{component.name}'"
+                    )
+                found.append(component)
+        return tuple(found)
+
+
+def _import_file(path: Path, origin: Origin) -> ModuleType:
+    if not path.is_file():
+        raise PluginError(
+            f"plugin file {path} (wanted by the {origin}) is not there; paths in a spec are "
+            "relative to the spec's folder, after -p to the current one"
+        )
+    # a real, prefixed name: dataclasses, pickling and annotations look modules up in sys.modules
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"genzoo_plugin_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except PluginError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(f"plugin file {path} cannot be imported: {_reason(error)}") from error
+    return module
+
+
+def _import_module(name: str, origin: Origin) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except PluginError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"plugin module '{name}' (wanted by the {origin}) cannot be imported: {_reason(error)}"
+        ) from error
+
+
+def _check_hooks(module: object, plugin: Plugin) -> None:
+    """Find what pluggy passes over in silence: misspelt hooks and forgotten decorators."""
+    where = f"plugin '{plugin.name}' ({plugin.location})"
+    implemented = 0
+    for name, thing in vars(module).items() if hasattr(module, "__dict__") else ():
+        if not callable(thing):
+            continue
+        line = getattr(getattr(thing, "__code__", None), "co_firstlineno", 0)
+        decorated = hasattr(thing, "genzoo_rwae_impl")
+        if decorated and name not in hookspecs.HOOKS:
+            close = difflib.get_close_matches(name, hookspecs.HOOKS, n=1)
+            hint = f"did you mean {close[0]}?" if close else "see `genzoo plugins --hooks`"
+            raise PluginError(f"{where}: line {line}: no hook is called {name}; {hint}")
+        if not decorated and name in hookspecs.HOOKS:
+            raise PluginError(
+                f"{where}: line {line}: {name} is named like a hook but is not under @hookimpl, "
+                "so it would never be called; add `@hookimpl` above it"
+            )
+        if decorated:
+            implemented += 1
+            spec = inspect.signature(getattr(hookspecs, name)).parameters
+            for argument in inspect.signature(thing).parameters:
+                if argument not in spec and argument != "self":
+                    wanted = ", ".join(spec) or "none"
+                    raise PluginError(
+                        f"{where}: line {line}: {name} takes an argument '{argument}' that the "
+                        f"hook does not have; it may take: {wanted}"
+                    )
+    if not implemented and not any(
+        hasattr(getattr(module, name, None), "genzoo_rwae_impl") for name in hookspecs.HOOKS
+    ):
+        raise PluginError(
+            f"{where}: implements no hook; a plugin has functions such as genzoo_penalties under "
+            "@hookimpl (from genzoo_rwae import hookimpl)"
+        )
+
+
+def _reason(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f" ({error.filename}:{error.lineno})"
+    return f"{type(error).__name__}: {error}{where}"
