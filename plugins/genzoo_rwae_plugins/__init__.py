@@ -1,0 +1,1 @@
+"""The built-in components of genzoo-rwae; nothing here is privileged over a foreign plugin."""

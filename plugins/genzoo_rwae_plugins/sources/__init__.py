@@ -1,0 +1,1 @@
+"""Data sources: real, rendered, procedural, and the user's own."""

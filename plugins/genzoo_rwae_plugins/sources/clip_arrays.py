@@ -1,0 +1,128 @@
+"""Clips in one array: a .npy file, which is memory-mapped, or one entry of a .npz file.
+
+Shapes: N clips, T time, F features, H W C frame.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from genzoo_rwae.errors import DataError
+from genzoo_rwae_plugins.sources.clip_stores import ClipStore
+
+__all__ = ["ArrayClips"]
+
+_CHANNELS = (1, 3, 4)
+_WANTED = (
+    "[N, T, F] vectors (float), [N, T, H, W] grey or [N, T, H, W, C] pictures with C in 1, 3, 4 "
+    "(uint8, or float in [0, 1])"
+)
+_CHUNK_BYTES = 64 * 2**20  # how much of a float array is looked over at a time
+
+
+class ArrayClips(ClipStore):
+    """The clips of an array, all of one length; their names are their numbers.
+
+    Raises:
+        DataError: no such array, one of another shape or type, values that are not finite, or
+            pictures with values outside [0, 1].
+    """
+
+    def __init__(self, path: Path, key: str | None) -> None:
+        array = _loaded(path, key)
+        _check_shape(path, array)
+        self.bounded = array.ndim > 3
+        # a trailing axis is a view: a memory map stays one
+        self._array = array[..., None] if array.ndim == 4 else array
+        self.names = tuple(str(clip) for clip in range(len(array)))
+        self.lengths = (array.shape[1],) * len(array)
+        self.frame_shape = self._array.shape[2:]
+        self.dtype = np.dtype(np.uint8) if array.dtype == np.uint8 else np.dtype(np.float32)
+        if self.dtype == np.float32:
+            _check_values(path, array, bounded=self.bounded)
+
+    def read(self, clip: int, start: int, stop: int, /) -> np.ndarray:
+        frames: np.ndarray = self._array[clip, start:stop]
+        return frames.astype(self.dtype, copy=False)
+
+
+def _loaded(path: Path, key: str | None) -> np.ndarray:
+    try:
+        # the mode is ignored for .npz, whose arrays come into memory
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            if key is not None:
+                raise DataError(f"{path}: found one array, wanted no `key`; take `key` away")
+            return loaded
+        with loaded as archive:
+            return archive[_key_of(path, list(archive.files), key)]  # type: ignore[no-any-return]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{path}: cannot be read as an array ({error}); wanted one that numpy.save or "
+            "numpy.savez wrote, of numbers and not of Python objects; save it again"
+        ) from error
+
+
+def _key_of(path: Path, known: list[str], key: str | None) -> str:
+    if key is None and len(known) == 1:
+        return known[0]
+    if key is None or key not in known:
+        found = "several arrays and no `key`" if key is None else f"no array '{key}'"
+        raise DataError(f"{path}: found {found}, wanted `key: ` one of {', '.join(known)}")
+    return key
+
+
+def _check_shape(path: Path, array: np.ndarray) -> None:
+    shape = list(array.shape)
+    found = f"{path}: found shape {shape} of {array.dtype}, wanted {_WANTED}"
+    if array.ndim not in (3, 4, 5):
+        raise DataError(f"{found}; add or merge axes")
+    if math.prod(shape) == 0:
+        raise DataError(f"{found}; there is nothing in it")
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        raise DataError(f"{found}; convert it, for example with x.astype('float32')")
+    if array.ndim == 3 and array.dtype == np.uint8:
+        raise DataError(f"{found}; for one clip of grey pictures save x[None]")
+    if array.ndim == 5 and shape[-1] not in _CHANNELS:
+        mend = "np.moveaxis(x, 2, -1) puts channels last; " if shape[2] in _CHANNELS else ""
+        raise DataError(f"{found}; {mend}save it again")
+
+
+def _check_values(path: Path, array: np.ndarray, *, bounded: bool) -> None:
+    """Look at every value as the model will see it: as float32."""
+    rows = max(1, _CHUNK_BYTES // max(1, array[0].size * 4))
+    bad, outside = 0, 0
+    first_bad: list[int] = []
+    first_outside: list[int] = []
+    for start in range(0, len(array), rows):
+        with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, and is found
+            chunk = array[start : start + rows].astype(np.float32)
+        wrong = ~np.isfinite(chunk)
+        if wrong.any():
+            bad += int(wrong.sum())
+            first_bad = first_bad or _first(wrong, start)
+        if bounded:
+            wrong = (chunk < 0) | (chunk > 1)
+            outside += int(wrong.sum())
+            if wrong.any():
+                first_outside = first_outside or _first(wrong, start)
+    if bad:
+        raise DataError(
+            f"{path}: found {bad} values that are NaN or infinite in float32, the first at index "
+            f"{first_bad}; wanted finite ones; fill them in or leave those clips out"
+        )
+    if outside:
+        raise DataError(
+            f"{path}: found {outside} values outside [0, 1], the first at index {first_outside}; "
+            "wanted pictures as float in [0, 1]; rescale them or save them as uint8"
+        )
+
+
+def _first(wrong: np.ndarray, start: int) -> list[int]:
+    place = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    return [int(place[0]) + start, *(int(k) for k in place[1:])]

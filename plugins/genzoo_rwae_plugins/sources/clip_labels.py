@@ -1,0 +1,87 @@
+"""Labels of the user's clips, from a table.
+
+Shapes: N clips.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from genzoo_rwae.errors import DataError, OptionError
+from genzoo_rwae.sequences import Factor
+from genzoo_rwae_plugins.sources.clip_stores import natural_order
+
+__all__ = ["read_labels"]
+
+
+def read_labels(
+    path: Path, names: tuple[str, ...], dynamic: tuple[str, ...]
+) -> dict[Factor, np.ndarray]:
+    """Factors of a table with a row for every clip.
+
+    Args:
+        path: CSV file in UTF-8 with the header `clip,<factor>,...`; a factor's classes are the
+            values that occur, in natural order.
+        names: [N] the clips that need labels.
+        dynamic: those factors that belong to the dynamic codes.
+
+    Returns:
+        Factor -> [N] int64 labels.
+
+    Raises:
+        DataError: no such table, a header without clip, a clip without or with two rows, a row
+            of another length, or an empty value.
+        OptionError: `dynamic` names a factor that the table lacks.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: the labels cannot be read ({error}); wanted a CSV file"
+        ) from error
+    if header[:1] != ["clip"] or len(set(header)) < len(header) or len(header) < 2:
+        raise DataError(
+            f"{path}:1: found the header {','.join(header) or '(empty)'}, wanted "
+            "clip,<factor>,... with different names; mend the first line"
+        )
+    if unknown := [name for name in dynamic if name not in header[1:]]:
+        raise OptionError(
+            f"{path} has no factor '{unknown[0]}'; known: {', '.join(header[1:])}",
+            option="dynamic",
+        )
+    values = _values_of_clips(path, header, rows)
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise DataError(
+            f"{path}: found no row for {len(missing)} of {len(names)} clips, the first is "
+            f"'{missing[0]}'; wanted one for each; add them"
+        )
+    factors = {}
+    for column, name in enumerate(header[1:]):
+        of_clips = [values[clip][column] for clip in names]
+        classes = tuple(sorted(set(of_clips), key=natural_order))
+        factor = Factor(name, classes, "dynamic" if name in dynamic else "static")
+        factors[factor] = np.array([classes.index(value) for value in of_clips], dtype=np.int64)
+    return factors
+
+
+def _values_of_clips(path: Path, header: list[str], rows: list[list[str]]) -> dict[str, list[str]]:
+    values: dict[str, list[str]] = {}
+    for line, row in enumerate(rows, start=2):
+        if not row:
+            continue
+        if len(row) != len(header) or not all(row):
+            raise DataError(
+                f"{path}:{line}: found {sum(map(bool, row))} values, wanted {len(header)} "
+                f"({','.join(header)}); fill the row in"
+            )
+        if row[0] in values:
+            raise DataError(
+                f"{path}:{line}: found clip '{row[0]}' again, wanted one row for each; take one out"
+            )
+        values[row[0]] = row[1:]
+    return values
