@@ -1,0 +1,1 @@
+"""Decoders: codes to frames."""

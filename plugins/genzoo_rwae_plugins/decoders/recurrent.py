@@ -1,0 +1,93 @@
+"""Decoders over frame nets: with and without recurrence.
+
+Shapes: B batch, T time, D width of all codes of a step, H width of a feature, ... the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+from einops import rearrange
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from genzoo_rwae.components import Use, decoder, hookimpl
+from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
+
+__all__ = ["FrameDecoder", "LstmDecoder"]
+
+FrameNet = Annotated[Callable[..., Any], Use("frame-decoder")]
+
+
+@decoder("frame")
+class FrameDecoder(nn.Module):
+    """Every step by itself: a hidden layer on its codes, then a frame net.
+
+    Nothing but the step's own codes can reach its frame, so that motion has to be in z^m.
+
+    Args:
+        hidden: width of the hidden layer.
+        frames: the net that draws single frames.
+    """
+
+    frame_by_frame = True
+
+    def __init__(
+        self,
+        codes: int,
+        frame_shape: tuple[int, ...],
+        /,
+        *,
+        hidden: PositiveInt = 256,
+        frames: FrameNet = ConvFrameDecoder,
+    ) -> None:
+        super().__init__()
+        self.into = nn.Sequential(nn.Linear(codes, hidden), nn.LeakyReLU(0.2))
+        self.frames = frames(hidden, frame_shape)
+
+    def forward(self, z_BTD: Tensor) -> Tensor:
+        """[B, T, D] to [B, T, ...], before any squashing."""
+        return _per_frame(self.frames, self.into(z_BTD))
+
+
+@decoder("lstm")
+class LstmDecoder(nn.Module):
+    """An LSTM over the codes of all steps, its states to a frame net.
+
+    Args:
+        hidden: width of the LSTM's state.
+        frames: the net that draws single frames.
+
+    Source: arXiv 2101.07496, Fig. 1: z^c and z^m_t concatenated into an LSTM, its state h_t into
+    the decoder.
+    """
+
+    def __init__(
+        self,
+        codes: int,
+        frame_shape: tuple[int, ...],
+        /,
+        *,
+        hidden: PositiveInt = 256,
+        frames: FrameNet = ConvFrameDecoder,
+    ) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(codes, hidden, batch_first=True)
+        self.frames = frames(hidden, frame_shape)
+
+    def forward(self, z_BTD: Tensor) -> Tensor:
+        """[B, T, D] to [B, T, ...], before any squashing."""
+        return _per_frame(self.frames, self.lstm(z_BTD)[0])
+
+
+def _per_frame(net: nn.Module, h_BTH: Tensor) -> Tensor:
+    frames_N = net(rearrange(h_BTH, "b t h -> (b t) h"))
+    out: Tensor = frames_N.unflatten(0, h_BTH.shape[:2])
+    return out
+
+
+@hookimpl
+def genzoo_decoders() -> Iterator[object]:
+    yield FrameDecoder
+    yield LstmDecoder

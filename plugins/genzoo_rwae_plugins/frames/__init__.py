@@ -1,0 +1,1 @@
+"""Nets on single frames, encoding and decoding."""

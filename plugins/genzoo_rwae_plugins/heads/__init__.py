@@ -1,0 +1,1 @@
+"""Heads: features to posteriors of the codes."""

@@ -1,0 +1,93 @@
+"""Static heads: features of a sequence to q(z^c | x_1:T).
+
+Shapes: B batch, T time, H features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.components import hookimpl, static_head
+from genzoo_rwae_plugins.encoders.recurrent import run_lstm
+from genzoo_rwae_plugins.heads.posterior import GaussianLayer, LogVariance
+
+__all__ = ["BidirectionalHead", "PooledHead"]
+
+
+@static_head("pooled")
+class PooledHead(nn.Module):
+    """The mean over the true steps, through one hidden layer: blind to their order.
+
+    Args:
+        hidden: width of the hidden layer.
+        log_variance: the posterior's log-variance at the start.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        size: int,
+        /,
+        *,
+        hidden: PositiveInt = 128,
+        log_variance: LogVariance = -4.0,
+    ) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(0.2))
+        self.law = GaussianLayer(hidden, size, log_variance)
+
+    def forward(self, features_BTH: Tensor, lengths_B: Tensor) -> DiagonalGaussian:
+        """[B, T, H] to a law over [B, size]."""
+        steps_T = torch.arange(features_BTH.shape[1], device=features_BTH.device)
+        lengths_B1 = lengths_B.to(features_BTH.device)[:, None]
+        mask_BT1 = (steps_T < lengths_B1)[..., None]
+        mean_BH = (features_BTH * mask_BT1).sum(1) / lengths_B1
+        law: DiagonalGaussian = self.law(self.hidden(mean_BH))
+        return law
+
+
+@static_head("bidirectional")
+class BidirectionalHead(nn.Module):
+    """A bidirectional LSTM over the features; its two last states.
+
+    Args:
+        hidden: width of the LSTM's state, per direction.
+        log_variance: the posterior's log-variance at the start.
+
+    Source: arXiv 2101.07496, Fig. 1 (an LSTM over x_1:T); bidirectional as in S3VAE's and
+    C-DSVAE's code.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        size: int,
+        /,
+        *,
+        hidden: PositiveInt = 128,
+        log_variance: LogVariance = -4.0,
+    ) -> None:
+        super().__init__()
+        self.width = hidden
+        self.lstm = nn.LSTM(features, hidden, batch_first=True, bidirectional=True)
+        self.law = GaussianLayer(2 * hidden, size, log_variance)
+
+    def forward(self, features_BTH: Tensor, lengths_B: Tensor) -> DiagonalGaussian:
+        """[B, T, H] to a law over [B, size]."""
+        states_BTH = run_lstm(self.lstm, features_BTH, lengths_B)
+        rows_B = torch.arange(len(states_BTH), device=states_BTH.device)
+        last_BH = states_BTH[rows_B, lengths_B.to(rows_B.device) - 1, : self.width]
+        first_BH = states_BTH[:, 0, self.width :]
+        law: DiagonalGaussian = self.law(torch.cat([last_BH, first_BH], dim=-1))
+        return law
+
+
+@hookimpl
+def genzoo_static_heads() -> Iterator[object]:
+    yield PooledHead
+    yield BidirectionalHead

@@ -1,0 +1,1 @@
+"""Kernels that a spec can name."""

@@ -1,0 +1,1 @@
+"""Divergences between aggregated posteriors and priors."""

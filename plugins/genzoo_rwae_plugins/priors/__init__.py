@@ -1,0 +1,1 @@
+"""Priors of static and dynamic codes."""
