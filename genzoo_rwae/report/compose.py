@@ -1,0 +1,139 @@
+"""From a trained model and its data to the pictures, the page and the card of a run folder.
+
+Shapes: R rows and C columns of a swap grid, T time, ... the frame.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from einops import rearrange, repeat
+from torch import Tensor
+
+from genzoo_rwae.evaluation.codes import spread_indices
+from genzoo_rwae.files import write_atomic
+from genzoo_rwae.report.card import Card, model_card
+from genzoo_rwae.report.facts import CardPart, DataFacts, RunFacts
+from genzoo_rwae.report.figures import read_figures
+from genzoo_rwae.report.page import write_report
+from genzoo_rwae.report.pictures import (
+    clip_film,
+    clip_rows,
+    reconstruction_rows,
+    save_gif,
+    save_png,
+    swap_grid,
+    swap_sheet,
+)
+from genzoo_rwae.training.randomness import step_generator
+
+if TYPE_CHECKING:
+    from genzoo_rwae.evaluation import Splits
+    from genzoo_rwae.run_folder import RunFolder
+    from genzoo_rwae.sequence_model import SequenceModel
+    from genzoo_rwae.sequences import SequenceData
+    from genzoo_rwae.spec import Spec
+
+__all__ = ["compose_pictures", "compose_report", "swap_all"]
+
+_ROWS = 6
+
+
+def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed: int) -> None:
+    """Reconstructions, swap grid, samples and long roll-outs of a model, into a folder."""
+    data: SequenceData = splits.test if len(splits.test) else splits.train
+    batch = data.take(spread_indices(len(data), 2 * _ROWS))
+    x_BT, lengths_B = model.prepare(batch.x_BT), batch.lengths_B
+    rows_RT, columns_CT = x_BT[:_ROWS], x_BT[-_ROWS:]
+    made = model.reconstruct(rows_RT, lengths_B[:_ROWS])
+    picture = reconstruction_rows(rows_RT, made.x_hat_BT, lengths_B=lengths_B[:_ROWS])
+    save_png(picture, folder / "reconstruction.png")
+    swapped_RCT = swap_all(model, rows_RT, columns_CT)
+    save_png(swap_sheet(rows_RT, columns_CT, swapped_RCT), folder / "swap.png")
+    save_gif(swap_grid(rows_RT, columns_CT, swapped_RCT), folder / "swap.gif")
+    generator = step_generator(seed, "measure", 1)
+    samples_BT = model.sample(_ROWS, generator=generator).x_BT
+    save_png(clip_rows(samples_BT), folder / "sample.png")
+    save_gif(clip_film(samples_BT), folder / "sample.gif")
+    length = 4 * model.info.length
+    long_BT = model.sample(_ROWS, length, generator=generator).x_BT
+    said = f"Samples of {length} steps; the model was trained on {model.info.length}."
+    save_png(clip_rows(long_BT), folder / "rollout.png", caption=said)
+    save_gif(clip_film(long_BT), folder / "rollout.gif", caption=said)
+
+
+def swap_all(model: SequenceModel, static_RT: Tensor, dynamic_CT: Tensor) -> Tensor:
+    """Every static code with every motion: [R, C, T, ...]."""
+    rows, columns = len(static_RT), len(dynamic_CT)
+    static_BT = repeat(static_RT, "r ... -> (r c) ...", c=columns)
+    dynamic_BT = repeat(dynamic_CT, "c ... -> (r c) ...", r=rows)
+    swapped_BT = model.swap(static_BT, dynamic_BT).x_BT
+    return rearrange(swapped_BT, "(r c) ... -> r c ...", r=rows)
+
+
+def compose_report(
+    run: RunFolder,
+    spec: Spec,
+    model: SequenceModel,
+    splits: Splits | None,
+    *,
+    finished: bool,
+    seconds: float | None,
+) -> Path:
+    """Write report.html and README.md of a run folder; returns the page's path."""
+    resolved = spec.resolved or {}
+    parts = tuple(_card_parts(spec))
+    command = str(resolved.get("command", ""))
+    write_atomic(
+        run.path / "README.md",
+        model_card(
+            Card(
+                name=spec.name,
+                summary=spec.description,
+                parts=parts,
+                data=_data_facts(spec, model, splits),
+                figures=read_figures(run.evaluation) if run.evaluation.is_file() else (),
+                versions=resolved.get("versions", {}),
+                command=command,
+            )
+        ),
+    )
+    facts = RunFacts(
+        name=spec.name,
+        summary=" ".join(part for part in (spec.description, model.info.licence) if part),
+        training="finished" if finished else "unfinished",
+        command=command,
+        versions=resolved.get("versions", {}),
+        device=str(resolved.get("machine", "")),
+        seconds=seconds,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parts=parts,
+    )
+    return write_report(run.path, facts)
+
+
+def _card_parts(spec: Spec) -> list[CardPart]:
+    from genzoo_rwae.components import summary_of
+
+    rows = []
+    for part in spec.parts():
+        entry, component = part.registered.entry, part.registered.component
+        paper = (entry.paper.title, entry.paper.arxiv) if entry and entry.paper else ("", "")
+        rows.append(
+            CardPart(part.path, component.kind, part.name, summary_of(component.build), paper)
+        )
+    return rows
+
+
+def _data_facts(spec: Spec, model: SequenceModel, splits: Splits | None) -> DataFacts:
+    info = model.info
+    counts = {name: len(data) for name, data in vars(splits).items()} if splits else {}
+    return DataFacts(
+        name=spec.data.name,
+        frame_shape=info.frame_shape,
+        length=info.length,
+        sequences=counts,
+        factors=tuple((f.name, len(f.classes), f.code) for f in info.factors),
+        note=info.licence,
+    )

@@ -1,0 +1,196 @@
+"""Clips as pixels: how the frames of one picture are chosen, scaled and drawn alike.
+
+Shapes: B clips, T time, C H W a frame of an image, F a frame that is a vector.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from einops import rearrange, repeat
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from PIL import Image as PillowImage
+from PIL.Image import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+__all__ = ["Clips", "Film", "film_for", "pixels", "to_array"]
+
+Clips: TypeAlias = "NDArray[Any] | Tensor"
+
+PAPER = (255, 255, 255)
+_NOT_FINITE = (255, 0, 255)  # a colour that no reader takes for a part of the picture
+_SMALLEST, _LARGEST = 48, 128  # pixels: the sides of a frame that reads well in a grid
+_MOST_LINES = 12  # more features than this are drawn as a heat map
+_ROW_SIZE, _CELL_SIZE = (720, 84), (150, 66)  # a vector clip across a page, or in a grid's cell
+
+
+def to_array(x: Clips) -> NDArray[Any]:
+    """A numpy array of what may be a tensor on any device."""
+    if isinstance(x, np.ndarray):
+        return x
+    x = x.detach().cpu()
+    return np.asarray((x.float() if x.is_floating_point() else x).numpy())
+
+
+def pixels(frames: NDArray[Any]) -> NDArray[np.uint8]:
+    """Frames as RGB bytes; values that are not finite turn magenta.
+
+    Args:
+        frames: [..., C, H, W] with C 1 or 3, uint8, or float in [0, 1] (clipped).
+
+    Returns:
+        [..., H, W, 3].
+
+    Raises:
+        ValueError: another number of channels, or another dtype.
+    """
+    if frames.ndim < 3 or frames.shape[-3] not in (1, 3):
+        raise ValueError(f"got frames of shape {frames.shape}, wanted [..., C, H, W], C 1 or 3")
+    if frames.dtype == np.uint8:
+        byte = frames
+        lost = None
+    elif np.issubdtype(frames.dtype, np.floating):
+        finite = np.isfinite(frames)
+        byte = (np.where(finite, frames, 0).clip(0, 1) * 255).round().astype(np.uint8)
+        lost = ~finite.all(axis=-3)
+    else:
+        raise ValueError(f"got frames of {frames.dtype}, wanted uint8 or floats in [0, 1]")
+    rgb = np.array(rearrange(np.broadcast_to(byte, _rgb_shape(byte)), "... c h w -> ... h w c"))
+    if lost is not None:
+        rgb[lost] = _NOT_FINITE
+    return rgb
+
+
+@dataclass(frozen=True)
+class Film:
+    """How all clips of one picture are drawn: the same steps, size and scale.
+
+    Attributes:
+        steps: the steps shown, counted from 0.
+        image: True for [C, H, W] frames, False for vectors.
+        zoom: integer factor that image frames are enlarged by.
+        size: (width, height) of one image frame after the zoom, or of one vector clip.
+        gap: pixels between the frames of a strip.
+        limits: (lowest, highest) value of vectors; the axis of every clip.
+    """
+
+    steps: tuple[int, ...]
+    image: bool
+    zoom: int
+    size: tuple[int, int]
+    gap: int
+    limits: tuple[float, float]
+
+    def frame(self, x_T: NDArray[Any], step: int) -> Image:
+        """One frame of one clip; a vector clip is drawn whole whatever the step.
+
+        Args:
+            x_T: [T, C, H, W] or [T, F].
+            step: from 0.
+        """
+        if not self.image:
+            return self.strip(x_T)
+        rgb = pixels(x_T[step])
+        large = repeat(rgb, "h w c -> (h i) (w j) c", i=self.zoom, j=self.zoom)
+        return PillowImage.fromarray(large)
+
+    def strip(self, x_T: NDArray[Any], length: int | None = None) -> Image:
+        """The film's steps of one clip side by side, or a vector clip against time.
+
+        Args:
+            x_T: [T, C, H, W] or [T, F].
+            length: the true length; what lies beyond it is left blank.
+        """
+        if not self.image:
+            return _vectors(x_T[:length], len(x_T), self.size, self.limits)
+        width, height = self.size
+        strip = PillowImage.new("RGB", (self.width, height), PAPER)
+        for place, step in enumerate(self.steps):
+            if length is None or step < length:
+                strip.paste(self.frame(x_T, step), (place * (width + self.gap), 0))
+        return strip
+
+    @property
+    def width(self) -> int:
+        """Pixels across one strip."""
+        if not self.image:
+            return self.size[0]
+        return len(self.steps) * (self.size[0] + self.gap) - self.gap
+
+
+def film_for(
+    clips: Sequence[NDArray[Any]], *, most: int, across: int = 1, room: int = 1100
+) -> Film:
+    """Choose steps, zoom and scale so that a picture reads well.
+
+    Args:
+        clips: [B, T, C, H, W] or [B, T, F] arrays that share one picture, with equal frames (the
+            first tells their shape), and whatever else is to share a vector picture's scale.
+        most: how many steps a strip may show; a longer clip is thinned evenly, ends kept.
+        across: strips beside each other.
+        room: pixels that the picture should fit in.
+
+    Raises:
+        ValueError: nothing to draw, or frames that are neither images nor vectors.
+    """
+    first = clips[0]
+    if first.ndim not in (3, 5) or first.size == 0:
+        raise ValueError(f"got clips of shape {first.shape}, wanted [B, T, C, H, W] or [B, T, F]")
+    image, time = first.ndim == 5, first.shape[1]
+    count = min(time, most)
+    steps = tuple(int(step) for step in np.linspace(0, time - 1, count).round())
+    if image:
+        height, width = first.shape[-2:]
+        side = max(height, width)
+        fits = min(_LARGEST // side, room // (width * count * across))
+        zoom = max(1, -(-_SMALLEST // side), fits)
+        return Film(steps, True, zoom, (width * zoom, height * zoom), 2, (0.0, 1.0))
+    values = np.concatenate([clip.ravel() for clip in clips]).astype(np.float64)
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    margin = 0.05 * (high - low) or 1.0
+    size = _ROW_SIZE if across == 1 else _CELL_SIZE
+    return Film(steps, False, 1, size, 0, (low - margin, high + margin))
+
+
+def _rgb_shape(byte: NDArray[np.uint8]) -> tuple[int, ...]:
+    return (*byte.shape[:-3], 3, *byte.shape[-2:])
+
+
+def _vectors(
+    x_TF: NDArray[Any], time: int, size: tuple[int, int], limits: tuple[float, float]
+) -> Image:
+    """[T, F] against time: a line for each feature, or a heat map where they are many."""
+    dots = 100
+    figure = Figure(figsize=(size[0] / dots, size[1] / dots), dpi=dots)
+    dot = 1 / size[0], 1 / size[1]  # room for the frame's line
+    axes = figure.add_axes((dot[0], dot[1], 1 - 2 * dot[0], 1 - 2 * dot[1]))
+    features = x_TF.shape[1]
+    if features > _MOST_LINES:
+        extent = (-0.5, len(x_TF) - 0.5, -0.5, features - 0.5)
+        low, high = limits
+        axes.imshow(x_TF.T, "magma", aspect="auto", origin="lower", vmin=low, vmax=high,
+                    extent=extent)  # fmt: skip
+        axes.set_ylim(-0.5, features - 0.5)
+    else:
+        mark = "." if len(x_TF) == 1 else None  # one step makes no line
+        inks = colormaps["viridis"](np.linspace(0, 0.85, features))
+        for feature in range(features):
+            axes.plot(x_TF[:, feature], color=inks[feature], linewidth=1.1, marker=mark)
+        axes.set_ylim(*limits)
+    axes.set_xlim(-0.5, time - 0.5)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("#c8c8c8")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dots)
+    return PillowImage.open(buffer).convert("RGB")
