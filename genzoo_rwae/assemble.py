@@ -10,7 +10,7 @@ import torch
 
 from genzoo_rwae.codes import Codes
 from genzoo_rwae.errors import OptionError, SpecError
-from genzoo_rwae.objective import Objective
+from genzoo_rwae.objective import Objective, takes_laws
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import DataInfo, Split
 from genzoo_rwae.spec import PlacedOptionError, Spec
@@ -62,7 +62,9 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
             )
         passed = _trial(model, spec.data.slot.batch)
         objective = Objective(spec.objective, _code_widths(spec, passed.codes))
+        objective.eval()  # nor must those of a penalty with state
         objective(passed, model, progress=1.0, generator=torch.Generator().manual_seed(0))
+        objective.train()
     return Assembled(model, objective)
 
 
@@ -71,7 +73,8 @@ def _code_widths(spec: Spec, codes: Codes) -> dict[str, int]:
     widths = {"static": codes.static.sample.shape[-1]}
     length, size = codes.dynamic.sample.shape[1:]
     term = spec.objective.dynamic
-    given = term.slot.given if term else "none"
+    samples = term and not takes_laws(term.registered.component.build)
+    given = term.slot.given if samples else "none"
     extra = {"none": 0, "state": codes.dynamic.state.shape[-1], "path": size * (length - 1)}
     widths["dynamic"] = size + extra[given]
     return widths
@@ -83,7 +86,9 @@ def _trial(model: SequenceModel, batch: int) -> Pass:
     x_BT = torch.zeros(rows, model.info.length, *model.info.frame_shape)
     was_training = model.training
     model.eval()  # running statistics must not see zeros
-    passed: Pass = model(x_BT, torch.full((rows,), model.info.length), torch.Generator().manual_seed(0))
+    passed: Pass = model(
+        x_BT, torch.full((rows,), model.info.length), torch.Generator().manual_seed(0)
+    )
     model.train(was_training)
     return passed
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Catalogue", "Entry", "Paper", "catalogue", "package_file"]
+__all__ = ["Catalogue", "Entry", "Paper", "catalogue", "package_file", "zoo_specs"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,12 @@ def package_file(inside: str, beside: str) -> Path:
     package = Path(__file__).parent
     installed = package / inside
     return installed if installed.exists() else package.parent / beside
+
+
+def zoo_specs() -> dict[str, Path]:
+    """The specs that come with the package, by name (`zoo:NAME`)."""
+    folder = package_file("zoo_specs", "zoo")
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 @cache

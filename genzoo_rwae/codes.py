@@ -46,11 +46,15 @@ class DiagonalGaussian:
         return (0.5 * self.log_variance).exp()
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """A reparametrised sample [..., D]; gradients reach mean and log-variance."""
+        """A reparametrised sample [..., D]; gradients reach mean and log-variance.
+
+        Noise is drawn where the generator is, so that one generator serves laws on any device.
+        """
+        device = self.mean.device if generator is None else generator.device
         noise = torch.randn(
-            self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device
+            self.mean.shape, generator=generator, dtype=self.mean.dtype, device=device
         )
-        return self.mean + self.sd * noise
+        return self.mean + self.sd * noise.to(self.mean.device)
 
     def kl(self, other: DiagonalGaussian) -> Tensor:
         """KL(self ‖ other) in nats, summed over D: [...].

@@ -30,14 +30,14 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import pluggy
 
 from genzoo_rwae.errors import PluginError
+from genzoo_rwae.kinds import KINDS
 
 __all__ = [
-    "KINDS",
     "MISSING",
     "Component",
-    "KindInfo",
     "Option",
     "Use",
+    "argument_texts",
     "component_of",
     "cost",
     "decoder",
@@ -72,42 +72,6 @@ _MARK = "__genzoo_component__"
 
 
 @dataclass(frozen=True)
-class KindInfo:
-    """A kind of component: its name, its hook, and what the host wires and expects."""
-
-    name: str
-    plural: str
-    contract: str
-
-    @property
-    def hook(self) -> str:
-        return "genzoo_" + self.plural.replace("-", "_")
-
-
-KINDS: dict[str, KindInfo] = {
-    kind.name: kind
-    for kind in (
-        KindInfo("model", "models", "(info: DataInfo, /) -> SequenceModel"),
-        KindInfo("encoder", "encoders", "(frame_shape, /): module x_BT... -> features_BTH; .width"),
-        KindInfo("frame-encoder", "frame-encoders", "(frame_shape, /): module x_N... -> h_NH; .width"),
-        KindInfo("static-head", "static-heads", "(features, size, /): module -> q(z^c | x_1:T)"),
-        KindInfo("dynamic-head", "dynamic-heads", "(features, size, /): module -> q(z^m | x_1:T)"),
-        KindInfo("prior", "priors", "(size, /): a StaticPrior or a DynamicPrior"),
-        KindInfo("decoder", "decoders", "(codes, frame_shape, /): module z_BTD -> x_BT..."),
-        KindInfo("frame-decoder", "frame-decoders", "(width, frame_shape, /): module h_NH -> x_N..."),
-        KindInfo("cost", "costs", "(x_BT..., x_hat_BT..., /) -> cost_BT"),
-        KindInfo("penalty", "penalties", "(q_ND, p_ND, /) -> scalar divergence of two samples"),
-        KindInfo("kernel", "kernels", "(x_ND, y_MD, /) -> K_NM"),
-        KindInfo("source", "sources", "(split, /) -> SequenceData"),
-        KindInfo("metric", "metrics", "(model, splits, /) -> figures"),
-        KindInfo("tracker", "trackers", "(run, /): .log(row), .close()"),
-        KindInfo("optimizer", "optimizers", "(parameters, /) -> torch.optim.Optimizer"),
-        KindInfo("schedule", "schedules", "(progress, /) -> factor on the learning rate"),
-    )
-}
-
-
-@dataclass(frozen=True)
 class Component:
     """The record of one registered part.
 
@@ -129,7 +93,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Use:
-    """Marks an option as a choice of a component: `Annotated[Callable[..., Tensor], Use("kernel")]`.
+    """Marks an option as a choice of a component, as `Annotated[Kernel, Use("kernel")]`.
 
     Attributes:
         kind: which kind may stand there.
@@ -228,7 +192,7 @@ def options_of(build: Callable[..., Any]) -> tuple[Option, ...]:
     Raises:
         PluginError: an option has no annotation, or one that cannot be evaluated.
     """
-    texts = _argument_texts(build)
+    texts = argument_texts(inspect.getdoc(build) or "")
     return tuple(
         _option(build, parameter, texts.get(parameter.name, ""))
         for parameter in _parameters(build)
@@ -242,15 +206,14 @@ def wired_of(build: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
 
 
 def annotation_of(build: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """A parameter's annotation, evaluated in its module; Any where there is none.
+    """A parameter's annotation, evaluated where it was written; Any where there is none.
 
     Raises:
         PluginError: the annotation names something that does not exist at run time.
     """
     if parameter.annotation is MISSING:
         return Any
-    where = inspect.unwrap(build)
-    names = vars(sys.modules[where.__module__]) if where.__module__ in sys.modules else {}
+    names = _names_where_written(inspect.unwrap(build), parameter.name)
     holder = type("holder", (), {"__annotations__": {parameter.name: parameter.annotation}})
     try:
         return get_type_hints(holder, globalns=dict(names), include_extras=True)[parameter.name]
@@ -260,6 +223,18 @@ def annotation_of(build: Callable[..., Any], parameter: inspect.Parameter) -> An
             "options need annotations whose names are imported at run time, not only under "
             "TYPE_CHECKING"
         ) from error
+
+
+def _names_where_written(build: Callable[..., Any], parameter: str) -> dict[str, Any]:
+    """The globals that an annotation means: those of a base class's module if it is inherited."""
+    written = build
+    if inspect.isclass(build) and dataclasses.is_dataclass(build):
+        own = (c for c in build.__mro__ if parameter in vars(c).get("__annotations__", {}))
+        written = next(own, build)
+    elif inspect.isclass(build):
+        written = inspect.unwrap(build.__init__)
+    module = sys.modules.get(getattr(written, "__module__", ""))
+    return getattr(written, "__globals__", vars(module) if module else {})
 
 
 def summary_of(build: Callable[..., Any]) -> str:
@@ -277,6 +252,11 @@ def _check_record(record: Component) -> None:
             "kebab-case, as 'sliced-wasserstein'"
         )
     for parameter in _parameters(record.build):
+        if parameter.name == "use":
+            raise PluginError(
+                f"{_place(record.build)}: the {record.kind} '{record.name}' has an option 'use', "
+                "which is the key of a spec that chooses the component; give it another name"
+            )
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.KEYWORD_ONLY):
             raise PluginError(
                 f"{_place(record.build)}: parameter '{parameter}' of the {record.kind} "
@@ -314,11 +294,11 @@ def _option(build: Callable[..., Any], parameter: inspect.Parameter, text: str) 
     return Option(parameter.name, annotation, default, text, use, group)
 
 
-def _argument_texts(build: Callable[..., Any]) -> dict[str, str]:
+def argument_texts(docstring: str) -> dict[str, str]:
     """The entries of the `Args:` (or `Attributes:`) section of a Google-style docstring."""
     texts: dict[str, str] = {}
     section, name = False, ""
-    for line in (inspect.getdoc(build) or "").splitlines():
+    for line in docstring.splitlines():
         if line.strip() in ("Args:", "Attributes:"):
             section = True
         elif line and not line.startswith(" "):
@@ -332,6 +312,11 @@ def _argument_texts(build: Callable[..., Any]) -> dict[str, str]:
 
 
 def _place(build: Callable[..., Any]) -> str:
-    code = getattr(inspect.unwrap(getattr(build, "__init__", build)), "__code__", None)
-    code = getattr(build, "__code__", code)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(build)
+    own_init = vars(build).get("__init__") if inspect.isclass(build) else build
+    code = getattr(inspect.unwrap(own_init), "__code__", None) if own_init else None
+    if code and not code.co_filename.startswith("<"):
+        return f"{code.co_filename}:{code.co_firstlineno}"
+    try:  # a class without an __init__ that somebody wrote: a dataclass, or an inherited one
+        return f"{inspect.getsourcefile(build)}:{inspect.getsourcelines(build)[1]}"
+    except (OSError, TypeError):
+        return repr(build)

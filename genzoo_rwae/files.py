@@ -13,8 +13,6 @@ from genzoo_rwae.errors import RunError
 
 __all__ = ["write_atomic", "write_atomic_with"]
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 
 def write_atomic(path: Path, data: bytes | str) -> Path:
     """Write a file so that a reader, or a crash, never sees a part of it.
@@ -31,7 +29,9 @@ def write_atomic_with(path: Path, write: Callable[[BinaryIO], object]) -> Path:
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+        )
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
@@ -44,7 +44,8 @@ def write_atomic_with(path: Path, write: Callable[[BinaryIO], object]) -> Path:
         _sync_folder(path.parent)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True) if temporary else None
-        reason = "no space left" if error.errno in _FULL else (error.strerror or str(error))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "no space left on the device" if full else (error.strerror or str(error))
         raise RunError(
             f"{path} could not be written: {reason}; what was there before is untouched"
         ) from error

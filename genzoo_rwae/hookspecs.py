@@ -44,11 +44,11 @@ def genzoo_check_spec(spec: Spec) -> Iterable[Problem]:
 def genzoo_model_built(model: SequenceModel, spec: Spec) -> None:
     """A model was assembled from a spec; weights are still the initial ones.
 
-        from genzoo_rwae import hookimpl
+    from genzoo_rwae import hookimpl
 
-        @hookimpl
-        def genzoo_model_built(model):
-            print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
+    @hookimpl
+    def genzoo_model_built(model):
+        print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
     """
 
 
@@ -71,11 +71,11 @@ def genzoo_step_done(step: int, figures: Mapping[str, float], run: Path) -> None
 def genzoo_run_done(model: SequenceModel, spec: Spec, run: Path) -> None:
     """A build has ended: trained, measured and reported. `model` has the final weights.
 
-        from genzoo_rwae import hookimpl
+    from genzoo_rwae import hookimpl
 
-        @hookimpl
-        def genzoo_run_done(run):
-            (run / "done.txt").write_text("tell the others")
+    @hookimpl
+    def genzoo_run_done(run):
+        (run / "done.txt").write_text("tell the others")
     """
 
 
@@ -83,14 +83,14 @@ def genzoo_run_done(model: SequenceModel, spec: Spec, run: Path) -> None:
 def genzoo_commands(app: typer.Typer) -> None:
     """Add commands to `genzoo`; `app` is its Typer application.
 
-        from genzoo_rwae import hookimpl
+    from genzoo_rwae import hookimpl
 
-        @hookimpl
-        def genzoo_commands(app):
-            @app.command()
-            def hello(name: str = "sprite") -> None:
-                "Greet somebody."
-                print("hello", name)
+    @hookimpl
+    def genzoo_commands(app):
+        @app.command()
+        def hello(name: str = "sprite") -> None:
+            "Greet somebody."
+            print("hello", name)
     """
 
 
@@ -98,20 +98,20 @@ def genzoo_commands(app: typer.Typer) -> None:
 def genzoo_models() -> Iterable[object]:
     """Yield models: classes derived from SequenceModel, wired with the data's DataInfo.
 
-        from genzoo_rwae import hookimpl, model
-        from genzoo_rwae_plugins.models.rwae import Rwae
+    from genzoo_rwae import hookimpl, model
+    from genzoo_rwae_plugins.models.rwae import Rwae
 
-        @model("rwae-loud")
-        class LoudRwae(Rwae):
-            '''R-WAE that says when it decodes.'''
+    @model("rwae-loud")
+    class LoudRwae(Rwae):
+        '''R-WAE that says when it decodes.'''
 
-            def decode(self, static_BD, dynamic_BTD):
-                print("decoding", len(static_BD), "sequences")
-                return super().decode(static_BD, dynamic_BTD)
+        def decode(self, static_BD, dynamic_BTD):
+            print("decoding", len(static_BD), "sequences")
+            return super().decode(static_BD, dynamic_BTD)
 
-        @hookimpl
-        def genzoo_models():
-            yield LoudRwae
+    @hookimpl
+    def genzoo_models():
+        yield LoudRwae
     """
 
 
@@ -119,25 +119,25 @@ def genzoo_models() -> Iterable[object]:
 def genzoo_encoders() -> Iterable[object]:
     """Yield encoders: modules from [B, T, ...] and lengths to features [B, T, H], H = `.width`.
 
-        from torch import nn
-        from genzoo_rwae import encoder, hookimpl
+    from torch import nn
+    from genzoo_rwae import encoder, hookimpl
 
-        @encoder("flat")
-        class Flat(nn.Module):
-            '''Frames as they are, flattened.'''
+    @encoder("flat")
+    class Flat(nn.Module):
+        '''Frames as they are, flattened.'''
 
-            def __init__(self, frame_shape, /):
-                super().__init__()
-                self.width = 1
-                for side in frame_shape:
-                    self.width *= side
+        def __init__(self, frame_shape, /):
+            super().__init__()
+            self.width = 1
+            for side in frame_shape:
+                self.width *= side
 
-            def forward(self, x_BT, lengths_B):
-                return x_BT.flatten(2)
+        def forward(self, x_BT, lengths_B):
+            return x_BT.flatten(2)
 
-        @hookimpl
-        def genzoo_encoders():
-            yield Flat
+    @hookimpl
+    def genzoo_encoders():
+        yield Flat
     """
 
 
@@ -145,25 +145,25 @@ def genzoo_encoders() -> Iterable[object]:
 def genzoo_frame_encoders() -> Iterable[object]:
     """Yield frame encoders: modules from single frames [N, ...] to [N, H], H = `.width`.
 
-        from math import prod
-        from torch import nn
-        from genzoo_rwae import frame_encoder, hookimpl
+    from math import prod
+    from torch import nn
+    from genzoo_rwae import frame_encoder, hookimpl
 
-        @frame_encoder("linear")
-        class Linear(nn.Module):
-            '''One linear map of the pixels.'''
+    @frame_encoder("linear")
+    class Linear(nn.Module):
+        '''One linear map of the pixels.'''
 
-            def __init__(self, frame_shape, /, *, width: int = 32):
-                super().__init__()
-                self.width = width
-                self.map = nn.Linear(prod(frame_shape), width)
+        def __init__(self, frame_shape, /, *, width: int = 32):
+            super().__init__()
+            self.width = width
+            self.map = nn.Linear(prod(frame_shape), width)
 
-            def forward(self, x_N):
-                return self.map(x_N.flatten(1))
+        def forward(self, x_N):
+            return self.map(x_N.flatten(1))
 
-        @hookimpl
-        def genzoo_frame_encoders():
-            yield Linear
+    @hookimpl
+    def genzoo_frame_encoders():
+        yield Linear
     """
 
 
@@ -171,24 +171,24 @@ def genzoo_frame_encoders() -> Iterable[object]:
 def genzoo_static_heads() -> Iterable[object]:
     """Yield static heads: modules from features [B, T, H] and lengths [B] to q(z^c | x_1:T).
 
-        from torch import nn
-        from genzoo_rwae import DiagonalGaussian, hookimpl, static_head
+    from torch import nn
+    from genzoo_rwae import DiagonalGaussian, hookimpl, static_head
 
-        @static_head("first-frame")
-        class FirstFrame(nn.Module):
-            '''Reads the static code off the first frame.'''
+    @static_head("first-frame")
+    class FirstFrame(nn.Module):
+        '''Reads the static code off the first frame.'''
 
-            def __init__(self, features, size, /):
-                super().__init__()
-                self.mean = nn.Linear(features, size)
+        def __init__(self, features, size, /):
+            super().__init__()
+            self.mean = nn.Linear(features, size)
 
-            def forward(self, features_BTH, lengths_B):
-                mean_BD = self.mean(features_BTH[:, 0])
-                return DiagonalGaussian(mean_BD, mean_BD.new_full(mean_BD.shape, -4.0))
+        def forward(self, features_BTH, lengths_B):
+            mean_BD = self.mean(features_BTH[:, 0])
+            return DiagonalGaussian(mean_BD, mean_BD.new_full(mean_BD.shape, -4.0))
 
-        @hookimpl
-        def genzoo_static_heads():
-            yield FirstFrame
+    @hookimpl
+    def genzoo_static_heads():
+        yield FirstFrame
     """
 
 
@@ -225,25 +225,25 @@ def genzoo_dynamic_heads() -> Iterable[object]:
 def genzoo_priors() -> Iterable[object]:
     """Yield priors: classes derived from StaticPrior or DynamicPrior.
 
-        import math
-        import torch
-        from genzoo_rwae import DiagonalGaussian, StaticPrior, hookimpl, prior
+    import math
+    import torch
+    from genzoo_rwae import DiagonalGaussian, StaticPrior, hookimpl, prior
 
-        @prior("wide")
-        class Wide(StaticPrior):
-            '''A Gaussian of standard deviation 2.'''
+    @prior("wide")
+    class Wide(StaticPrior):
+        '''A Gaussian of standard deviation 2.'''
 
-            def __init__(self, size, /):
-                super().__init__()
-                self.register_buffer("mean", torch.zeros(size))
+        def __init__(self, size, /):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(size))
 
-            def law(self, count):
-                mean_BD = self.mean.expand(count, -1)
-                return DiagonalGaussian(mean_BD, torch.full_like(mean_BD, 2 * math.log(2)))
+        def law(self, count):
+            mean_BD = self.mean.expand(count, -1)
+            return DiagonalGaussian(mean_BD, torch.full_like(mean_BD, 2 * math.log(2)))
 
-        @hookimpl
-        def genzoo_priors():
-            yield Wide
+    @hookimpl
+    def genzoo_priors():
+        yield Wide
     """
 
 
@@ -251,25 +251,25 @@ def genzoo_priors() -> Iterable[object]:
 def genzoo_decoders() -> Iterable[object]:
     """Yield decoders: modules from codes [B, T, D] to frames [B, T, ...] (logits for images).
 
-        from math import prod
-        from torch import nn
-        from genzoo_rwae import decoder, hookimpl
+    from math import prod
+    from torch import nn
+    from genzoo_rwae import decoder, hookimpl
 
-        @decoder("linear")
-        class Linear(nn.Module):
-            '''One linear map per step.'''
+    @decoder("linear")
+    class Linear(nn.Module):
+        '''One linear map per step.'''
 
-            def __init__(self, codes, frame_shape, /):
-                super().__init__()
-                self.frame_shape = frame_shape
-                self.map = nn.Linear(codes, prod(frame_shape))
+        def __init__(self, codes, frame_shape, /):
+            super().__init__()
+            self.frame_shape = frame_shape
+            self.map = nn.Linear(codes, prod(frame_shape))
 
-            def forward(self, z_BTD):
-                return self.map(z_BTD).unflatten(-1, self.frame_shape)
+        def forward(self, z_BTD):
+            return self.map(z_BTD).unflatten(-1, self.frame_shape)
 
-        @hookimpl
-        def genzoo_decoders():
-            yield Linear
+    @hookimpl
+    def genzoo_decoders():
+        yield Linear
     """
 
 
@@ -277,25 +277,25 @@ def genzoo_decoders() -> Iterable[object]:
 def genzoo_frame_decoders() -> Iterable[object]:
     """Yield frame decoders: modules from [N, H] to single frames [N, ...] (logits for images).
 
-        from math import prod
-        from torch import nn
-        from genzoo_rwae import frame_decoder, hookimpl
+    from math import prod
+    from torch import nn
+    from genzoo_rwae import frame_decoder, hookimpl
 
-        @frame_decoder("linear")
-        class Linear(nn.Module):
-            '''One linear map.'''
+    @frame_decoder("linear")
+    class Linear(nn.Module):
+        '''One linear map.'''
 
-            def __init__(self, width, frame_shape, /):
-                super().__init__()
-                self.frame_shape = frame_shape
-                self.map = nn.Linear(width, prod(frame_shape))
+        def __init__(self, width, frame_shape, /):
+            super().__init__()
+            self.frame_shape = frame_shape
+            self.map = nn.Linear(width, prod(frame_shape))
 
-            def forward(self, h_NH):
-                return self.map(h_NH).unflatten(-1, self.frame_shape)
+        def forward(self, h_NH):
+            return self.map(h_NH).unflatten(-1, self.frame_shape)
 
-        @hookimpl
-        def genzoo_frame_decoders():
-            yield Linear
+    @hookimpl
+    def genzoo_frame_decoders():
+        yield Linear
     """
 
 
@@ -303,16 +303,16 @@ def genzoo_frame_decoders() -> Iterable[object]:
 def genzoo_costs() -> Iterable[object]:
     """Yield reconstruction costs: functions of [B, T, ...] twice to one cost per frame [B, T].
 
-        from genzoo_rwae import cost, hookimpl
+    from genzoo_rwae import cost, hookimpl
 
-        @cost("quartic")
-        def quartic(x_BT, x_hat_BT, /):
-            '''Fourth power of the error, summed over a frame.'''
-            return (x_BT - x_hat_BT).pow(4).flatten(2).sum(-1)
+    @cost("quartic")
+    def quartic(x_BT, x_hat_BT, /):
+        '''Fourth power of the error, summed over a frame.'''
+        return (x_BT - x_hat_BT).pow(4).flatten(2).sum(-1)
 
-        @hookimpl
-        def genzoo_costs():
-            yield quartic
+    @hookimpl
+    def genzoo_costs():
+        yield quartic
     """
 
 
@@ -320,16 +320,16 @@ def genzoo_costs() -> Iterable[object]:
 def genzoo_penalties() -> Iterable[object]:
     """Yield penalties: functions of two samples [N, D] to a scalar divergence.
 
-        from genzoo_rwae import hookimpl, penalty
+    from genzoo_rwae import hookimpl, penalty
 
-        @penalty("mean-gap")
-        def mean_gap(q_ND, p_ND, /, *, power: float = 2.0):
-            '''Distance between two means.'''
-            return (q_ND.mean(0) - p_ND.mean(0)).norm() ** power
+    @penalty("mean-gap")
+    def mean_gap(q_ND, p_ND, /, *, power: float = 2.0):
+        '''Distance between two means.'''
+        return (q_ND.mean(0) - p_ND.mean(0)).norm() ** power
 
-        @hookimpl
-        def genzoo_penalties():
-            yield mean_gap
+    @hookimpl
+    def genzoo_penalties():
+        yield mean_gap
     """
 
 
@@ -337,17 +337,17 @@ def genzoo_penalties() -> Iterable[object]:
 def genzoo_kernels() -> Iterable[object]:
     """Yield kernels: functions of [N, D] and [M, D] to a matrix [N, M].
 
-        from genzoo_rwae import hookimpl, kernel
+    from genzoo_rwae import hookimpl, kernel
 
-        @kernel("cosine")
-        def cosine(x_ND, y_MD, /):
-            '''Cosine of the angle between two codes.'''
-            unit = lambda z: z / z.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-            return unit(x_ND) @ unit(y_MD).mT
+    @kernel("cosine")
+    def cosine(x_ND, y_MD, /):
+        '''Cosine of the angle between two codes.'''
+        unit = lambda z: z / z.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        return unit(x_ND) @ unit(y_MD).mT
 
-        @hookimpl
-        def genzoo_kernels():
-            yield cosine
+    @hookimpl
+    def genzoo_kernels():
+        yield cosine
     """
 
 
@@ -355,29 +355,29 @@ def genzoo_kernels() -> Iterable[object]:
 def genzoo_sources() -> Iterable[object]:
     """Yield data sources: functions of a split's name to SequenceData.
 
-        import torch
-        from genzoo_rwae import Batch, DataInfo, SequenceData, hookimpl, source
+    import torch
+    from genzoo_rwae import Batch, DataInfo, SequenceData, hookimpl, source
 
-        class Sines(SequenceData):
-            info = DataInfo(frame_shape=(1,), length=16, bounded=False)
+    class Sines(SequenceData):
+        info = DataInfo(frame_shape=(1,), length=16, bounded=False)
 
-            def __len__(self):
-                return 100
+        def __len__(self):
+            return 100
 
-            def take(self, indices_B, /, *, draw=0):
-                indices_B = torch.as_tensor(indices_B)
-                steps_T = torch.arange(16)
-                x_BT = torch.sin(steps_T + indices_B[:, None].float()).unsqueeze(-1)
-                return Batch(x_BT, torch.full((len(x_BT),), 16), indices_B)
+        def take(self, indices_B, /, *, draw=0):
+            indices_B = torch.as_tensor(indices_B)
+            steps_T = torch.arange(16)
+            x_BT = torch.sin(steps_T + indices_B[:, None].float()).unsqueeze(-1)
+            return Batch(x_BT, torch.full((len(x_BT),), 16), indices_B)
 
-        @source("sines")
-        def sines(split, /):
-            '''Sine waves of random phase.'''
-            return Sines()
+    @source("sines")
+    def sines(split, /):
+        '''Sine waves of random phase.'''
+        return Sines()
 
-        @hookimpl
-        def genzoo_sources():
-            yield sines
+    @hookimpl
+    def genzoo_sources():
+        yield sines
     """
 
 
@@ -385,17 +385,17 @@ def genzoo_sources() -> Iterable[object]:
 def genzoo_metrics() -> Iterable[object]:
     """Yield metrics: functions of a model and the data's splits to named figures.
 
-        from genzoo_rwae import Figure, hookimpl, metric
+    from genzoo_rwae import Figure, hookimpl, metric
 
-        @metric("parameters")
-        def parameters(model, splits, /):
-            '''Number of trained parameters.'''
-            count = sum(parameter.numel() for parameter in model.parameters())
-            return {"parameters": Figure(count, good="lower")}
+    @metric("parameters")
+    def parameters(model, splits, /):
+        '''Number of trained parameters.'''
+        count = sum(parameter.numel() for parameter in model.parameters())
+        return {"parameters": Figure(count, good="lower")}
 
-        @hookimpl
-        def genzoo_metrics():
-            yield parameters
+    @hookimpl
+    def genzoo_metrics():
+        yield parameters
     """
 
 
@@ -403,25 +403,25 @@ def genzoo_metrics() -> Iterable[object]:
 def genzoo_trackers() -> Iterable[object]:
     """Yield trackers: objects that get every row of metrics.jsonl as it is written.
 
-        from genzoo_rwae import hookimpl, tracker
+    from genzoo_rwae import hookimpl, tracker
 
-        @tracker("csv")
-        class Csv:
-            '''Losses as comma-separated values.'''
+    @tracker("csv")
+    class Csv:
+        '''Losses as comma-separated values.'''
 
-            def __init__(self, run, /):
-                self.file = (run / "losses.csv").open("a")
+        def __init__(self, run, /):
+            self.file = (run / "losses.csv").open("a")
 
-            def log(self, row):
-                if row["split"] == "train":
-                    self.file.write(f"{row['step']},{row['loss']}\\n")
+        def log(self, row):
+            if row["split"] == "train":
+                self.file.write(f"{row['step']},{row['loss']}\\n")
 
-            def close(self):
-                self.file.close()
+        def close(self):
+            self.file.close()
 
-        @hookimpl
-        def genzoo_trackers():
-            yield Csv
+    @hookimpl
+    def genzoo_trackers():
+        yield Csv
     """
 
 
@@ -429,17 +429,17 @@ def genzoo_trackers() -> Iterable[object]:
 def genzoo_optimizers() -> Iterable[object]:
     """Yield optimisers: functions of parameters to a torch.optim.Optimizer.
 
-        import torch
-        from genzoo_rwae import hookimpl, optimizer
+    import torch
+    from genzoo_rwae import hookimpl, optimizer
 
-        @optimizer("rmsprop")
-        def rmsprop(parameters, /, *, lr: float = 1e-3):
-            '''RMSprop.'''
-            return torch.optim.RMSprop(parameters, lr=lr)
+    @optimizer("rmsprop")
+    def rmsprop(parameters, /, *, lr: float = 1e-3):
+        '''RMSprop.'''
+        return torch.optim.RMSprop(parameters, lr=lr)
 
-        @hookimpl
-        def genzoo_optimizers():
-            yield rmsprop
+    @hookimpl
+    def genzoo_optimizers():
+        yield rmsprop
     """
 
 
@@ -447,16 +447,16 @@ def genzoo_optimizers() -> Iterable[object]:
 def genzoo_schedules() -> Iterable[object]:
     """Yield schedules: functions of the run's progress in [0, 1] to a factor.
 
-        from genzoo_rwae import hookimpl, schedule
+    from genzoo_rwae import hookimpl, schedule
 
-        @schedule("halving")
-        def halving(progress, /, *, times: int = 3):
-            '''Halves the rate at equal intervals.'''
-            return 0.5 ** int(progress * (times + 1))
+    @schedule("halving")
+    def halving(progress, /, *, times: int = 3):
+        '''Halves the rate at equal intervals.'''
+        return 0.5 ** int(progress * (times + 1))
 
-        @hookimpl
-        def genzoo_schedules():
-            yield halving
+    @hookimpl
+    def genzoo_schedules():
+        yield halving
     """
 
 

@@ -21,13 +21,14 @@ from torch import Tensor, nn
 
 from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, draw_sample
 from genzoo_rwae.components import annotation_of
+from genzoo_rwae.errors import PluginError
 from genzoo_rwae.spec.part import Part
 
 if TYPE_CHECKING:
     from genzoo_rwae.sequence_model import Pass, SequenceModel
     from genzoo_rwae.spec.sections import Objective as ObjectiveSection
 
-__all__ = ["Objective", "Terms"]
+__all__ = ["Objective", "Terms", "takes_laws"]
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class Objective(nn.Module):
         for name in ("static", "dynamic"):
             part = getattr(section, name)
             if part is not None:
-                self.penalties[name] = _Penalty(part, widths[name])
-                if isinstance(self.penalties[name].call, nn.Module):
-                    self.add_module(name, self.penalties[name].call)
+                penalty = _Penalty(part, widths[name])
+                self.penalties[name] = penalty
+                if isinstance(penalty.call, nn.Module):
+                    self.add_module(name, penalty.call)
 
     def forward(
         self,
@@ -97,50 +99,79 @@ class _Penalty:
 
     The first two positional parameters get the samples of the posterior and of the prior, or their
     laws if they are annotated as DiagonalGaussian; further ones are wired by name: `paired` tells
-    whether row i of both samples shares a history.
+    whether row i of both samples shares a history (or, of ragged paths, a length).
+
+    Raises:
+        PluginError: it has further parameters of other names.
     """
 
     def __init__(self, part: Part, width: int) -> None:
         component = part.registered.component
-        self.slot = part.slot
+        self.name, self.slot = part.name, part.slot
         self.batched = component.batched
-        self.call: Callable[..., Tensor] = part
-        target: Callable[..., Any] = component.build
-        if isinstance(component.build, type):
-            self.call = part(width)
-            target = getattr(self.call, "forward", self.call)
-        wired = [
-            parameter
-            for parameter in inspect.signature(target).parameters.values()
-            if parameter.kind is not parameter.KEYWORD_ONLY
-        ]
-        self.wants_laws = annotation_of(component.build, wired[0]) is DiagonalGaussian
-        self.extras = tuple(parameter.name for parameter in wired[2:])
+        is_class = isinstance(component.build, type)
+        self.call: Callable[..., Tensor] = part(width) if is_class else part
+        self.wants_laws = takes_laws(component.build)
+        self.extras = tuple(parameter.name for parameter in _compared(component.build)[2:])
+        if unknown := set(self.extras) - {"paired"}:
+            raise PluginError(
+                f"the penalty '{self.name}' has wired parameters {sorted(unknown)} after its two "
+                "samples; wanted none, or 'paired'; options are keyword-only"
+            )
 
     def __call__(self, q: Any, p: Any, *, paired: bool) -> Tensor:
+        """On rows [N, D] a scalar, on [T, N, D] one value per step; mean of rows if it gives rows.
+
+        Raises:
+            PluginError: the penalty returned another shape.
+        """
         known = {"paired": paired}
-        return self.call(q, p, *(known[name] for name in self.extras))
+        value = self.call(q, p, *(known[name] for name in self.extras))
+        rows = list((q.mean if self.wants_laws else q).shape[:-1])
+        if self.wants_laws and list(value.shape) == rows:
+            return value.mean(-1)
+        if list(value.shape) != rows[:-1]:
+            raise PluginError(
+                f"the penalty '{self.name}' returned {list(value.shape)} for rows {rows}; wanted "
+                f"{rows[:-1]}" + (f", or {rows}, a value per row" if self.wants_laws else "")
+            )
+        return value
 
     def over_time(self, q: Any, p: Any, lengths_B: Tensor, *, paired: bool) -> Tensor:
         """Sum over t of the penalty on the rows that are that long; q, p are [B, T, ...]."""
         length = q.mean.shape[1] if self.wants_laws else q.shape[1]
         if self.batched and bool((lengths_B >= length).all()):
             return self(_time_first(q), _time_first(p), paired=paired).sum()
+        # a divergence of samples needs two rows, unless the whole batch has but one
+        fewest = 1 if self.wants_laws else min(2, len(lengths_B))
         steps = [
-            self(_at(q, t, rows), _at(p, t, rows), paired=paired).sum()
+            self(_at(q, t, rows), _at(p, t, rows), paired=paired)
             for t in range(length)
-            # a divergence of samples needs two rows at least
-            if (rows := (lengths_B > t).nonzero().flatten()).numel() > 1 or len(lengths_B) == 1
+            if (rows := (lengths_B > t).nonzero().flatten()).numel() >= fewest
         ]
         return torch.stack(steps).sum()
 
 
-def _static_term(
-    penalty: _Penalty, codes: Codes, generator: torch.Generator | None
-) -> Tensor:
+def takes_laws(build: Callable[..., Any]) -> bool:
+    """Whether a penalty (a function, or a class by its `forward`) compares laws, not samples."""
+    return annotation_of(build, _compared(build)[0]) is DiagonalGaussian
+
+
+def _compared(build: Callable[..., Any]) -> list[inspect.Parameter]:
+    """What a penalty is called with, but for its options."""
+    target = getattr(build, "forward", build.__call__) if isinstance(build, type) else build
+    wired = [
+        parameter
+        for parameter in inspect.signature(target).parameters.values()
+        if parameter.kind is not parameter.KEYWORD_ONLY
+    ]
+    return wired[1:] if isinstance(build, type) else wired  # without self
+
+
+def _static_term(penalty: _Penalty, codes: Codes, generator: torch.Generator | None) -> Tensor:
     static = codes.static
     if penalty.wants_laws:
-        return penalty(static.posterior, static.prior, paired=False).mean()
+        return penalty(static.posterior, static.prior, paired=False)
     return penalty(static.sample, static.prior.sample(generator), paired=False)
 
 
@@ -148,16 +179,17 @@ def _dynamic_term(
     penalty: _Penalty, passed: Pass, model: SequenceModel, generator: torch.Generator | None
 ) -> Tensor:
     dynamic, lengths_B = passed.codes.dynamic, passed.lengths_B
-    if penalty.wants_laws:
-        return penalty.over_time(dynamic.posterior, dynamic.prior, lengths_B, paired=True)
     stop = penalty.slot.prior_gradient == "stop"
+    if penalty.wants_laws:
+        prior = _stopped(dynamic.prior) if stop else dynamic.prior
+        return penalty.over_time(dynamic.posterior, prior, lengths_B, paired=True)
     if penalty.slot.given == "path":
         return _path_term(penalty, passed, model, generator, stop)
     p_BTD = dynamic.prior.sample(generator)
     p_BTD = p_BTD.detach() if stop else p_BTD
     q_BTD = dynamic.sample
     if penalty.slot.given == "state":
-        state_BTS = _scaled_state(dynamic)
+        state_BTS = _scaled_state(dynamic, _mask(passed))
         q_BTD = torch.cat([q_BTD, state_BTS], dim=-1)
         p_BTD = torch.cat([p_BTD, state_BTS], dim=-1)
     return penalty.over_time(q_BTD, p_BTD, lengths_B, paired=True)
@@ -177,20 +209,28 @@ def _path_term(
     mask_BT1 = _mask(passed)[..., None]
     q_NP = rearrange(z_BTD * mask_BT1, "b t d -> b (t d)")
     p_NP = rearrange(p_BTD * mask_BT1, "b t d -> b (t d)")
-    return penalty(q_NP, p_NP, paired=False)
+    return penalty(q_NP, p_NP, paired=bool((mask_BT1 == 0).any()))
 
 
-def _scaled_state(dynamic: DynamicCode) -> Tensor:
-    """The prior's state, standardised per step and as heavy in a distance as the code itself.
+def _stopped(law: DiagonalGaussian) -> DiagonalGaussian:
+    return DiagonalGaussian(law.mean.detach(), law.log_variance.detach())
+
+
+def _scaled_state(dynamic: DynamicCode, mask_BT: Tensor) -> Tensor:
+    """The prior's state, standardised per true step and as heavy in a distance as the code itself.
 
     Its width S is often many times that of the code; unscaled it would drown it in |.|². It is a
     constant for this term: moving the state would change the question, not the answer.
     """
     state_BTS = dynamic.state.detach()
-    centred_BTS = state_BTS - state_BTS.mean(0, keepdim=True)
-    sd_1TS = centred_BTS.square().mean(0, keepdim=True).sqrt()
+    mask_BT1 = mask_BT[..., None]
+    count_1T1 = mask_BT1.sum(0, keepdim=True).clamp_min(1)
+    mean_1TS = (state_BTS * mask_BT1).sum(0, keepdim=True) / count_1T1
+    centred_BTS = (state_BTS - mean_1TS) * mask_BT1
+    sd_1TS = (centred_BTS.square().sum(0, keepdim=True) / count_1T1).sqrt()
     standard_BTS = centred_BTS / sd_1TS.clamp_min(1e-4)
-    return standard_BTS * (dynamic.sample.shape[-1] / state_BTS.shape[-1]) ** 0.5
+    share: float = (dynamic.sample.shape[-1] / state_BTS.shape[-1]) ** 0.5
+    return standard_BTS * share
 
 
 def _time_first(thing: Any) -> Any:
@@ -206,8 +246,11 @@ def _at(thing: Any, t: int, rows: Tensor) -> Any:
 
 
 def _masked_cost(cost: Callable[..., Tensor], passed: Pass) -> Tensor:
-    cost_BT = cost(passed.x_BT, passed.x_hat_BT)
-    return (cost_BT * _mask(passed)).sum(1).mean()
+    """Summed over time; where only some steps were decoded, they stand for all."""
+    steps_K = passed.steps_K.to(passed.x_BT.device)
+    cost_BK = cost(passed.x_BT.index_select(1, steps_K), passed.x_hat_BK)
+    masked: Tensor = (cost_BK * _mask(passed)[:, steps_K]).sum(1).mean()
+    return masked * (passed.x_BT.shape[1] / len(steps_K))
 
 
 def _mask(passed: Pass) -> Tensor:

@@ -1,4 +1,4 @@
-"""The main job: `build` trains, measures and reports what a spec asks for; `load` brings it back."""
+"""The main job: `build` trains, measures and reports a spec; `load` brings the model back."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genzoo_rwae.errors import CheckpointError, SpecError
+from genzoo_rwae.errors import CheckpointError, RunError, SpecError
 from genzoo_rwae.files import write_atomic
 from genzoo_rwae.spec import differences, load_spec, plain, render
 from genzoo_rwae.zoo import Zoo
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder"]
 
 # what may differ between two builds of one folder: none of it changes the weights
-_FREE = ("resolved", "description", "evaluate", "trackers")
+_FREE = ("resolved", "description", "plugins", "evaluate", "trackers")
 _FREE_IN_TRAIN = ("minutes", "save_every", "validate_every")
 
 
@@ -92,6 +92,8 @@ class RunFolder:
                     f"{path} is the run folder of another spec and is left as it is. Different "
                     f"are:\n  {listing}\ngive -o another folder"
                 )
+            if _said(there) == _said(spec):
+                return run  # as it is, with the origins of its values
         elif path.is_dir() and any(path.iterdir()):
             raise SpecError(
                 f"{path} holds files and is no run folder; give -o a new or an empty folder"
@@ -119,6 +121,18 @@ class RunFolder:
                 kept.append(line + "\n")
         write_atomic(self.metrics, "".join(kept))
 
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Append a row to metrics.jsonl.
+
+        Raises:
+            RunError: no space left, or the folder cannot be written.
+        """
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise RunError(f"{self.metrics} could not be written: {error.strerror}") from error
+
     def read_evaluation(self) -> dict[str, Any]:
         """evaluation.json; empty where there is none, or where it cannot be read."""
         try:
@@ -136,6 +150,11 @@ def _core(spec: Spec) -> dict[str, Any]:
     tree: dict[str, Any] = plain(spec)
     tree["train"] = {k: v for k, v in tree["train"].items() if k not in _FREE_IN_TRAIN}
     return {name: value for name, value in tree.items() if name not in _FREE}
+
+
+def _said(spec: Spec) -> dict[str, Any]:
+    tree: dict[str, Any] = plain(spec)
+    return {name: value for name, value in tree.items() if name not in ("resolved", "plugins")}
 
 
 def _digest(spec: Spec) -> str:

@@ -1,7 +1,7 @@
 """What every model of the zoo offers: encode, decode, reconstruct, sample, swap.
 
-Shapes: B batch, T time, D code width, ... the frame. Results are frozen dataclasses; frames in
-them are float32, in [0, 1] for images.
+Shapes: B batch, T time, K decoded steps, D code width, ... the frame. Results are frozen
+dataclasses; frames in them are float32, in [0, 1] for images.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ class Pass:
 
     Attributes:
         x_BT: what the model saw, float [B, T, ...].
-        x_hat_BT: its reconstruction.
+        x_hat_BK: its reconstruction, of the steps that were decoded.
+        steps_K: which steps these are: all of them, but where a model decodes some in training.
         lengths_B: true lengths.
         codes: static and dynamic codes with their priors.
     """
 
     x_BT: Tensor
-    x_hat_BT: Tensor
+    x_hat_BK: Tensor
+    steps_K: Tensor
     lengths_B: Tensor
     codes: Codes
 
@@ -118,8 +120,14 @@ class SequenceModel(nn.Module, ABC):
         """Infer and decode, as training does; draws come from `generator`."""
         x_BT = self.prepare(x_BT)
         codes = self.infer(x_BT, lengths_B, draw_sample(generator))
-        x_hat_BT = self.decode(codes.static.sample, codes.dynamic.sample).float()
-        return Pass(x_BT, x_hat_BT, lengths_B, codes)
+        steps_K = self.decoded_steps(x_BT.shape[1], generator)
+        dynamic_BKD = codes.dynamic.sample.index_select(1, steps_K.to(x_BT.device))
+        x_hat_BK = self.decode(codes.static.sample, dynamic_BKD).float()
+        return Pass(x_BT, x_hat_BK, steps_K, lengths_B, codes)
+
+    def decoded_steps(self, length: int, generator: torch.Generator | None) -> Tensor:
+        """The steps of a batch that `forward` decodes; a model may do with some in training."""
+        return torch.arange(length)
 
     @torch.no_grad()
     def encode(self, x_BT: Tensor, lengths_B: Tensor | None = None) -> Encoding:
@@ -134,16 +142,23 @@ class SequenceModel(nn.Module, ABC):
         codes = self.encode(x_BT, lengths_B)
         x_hat_BT = self.decode(codes.static.mean, codes.dynamic.mean).float()
         error_BT = (x_hat_BT - self.prepare(x_BT)).square().flatten(2).mean(-1)
-        mask_BT = torch.arange(x_BT.shape[1], device=error_BT.device) < lengths_B[:, None]
+        steps_T = torch.arange(x_BT.shape[1], device=error_BT.device)
+        mask_BT = steps_T < lengths_B.to(steps_T.device)[:, None]
         return Reconstruction(x_hat_BT, (error_BT * mask_BT).sum(1) / mask_BT.sum(1))
 
     @torch.no_grad()
     def sample(
         self, count: int, length: int | None = None, generator: torch.Generator | None = None
     ) -> Samples:
-        """Unconditional samples, of any length (default: the data's)."""
-        draw = draw_sample(generator)
-        static_BD, dynamic_BTD = self.sample_prior(count, length or self.info.length, draw)
+        """Unconditional samples, of any length (default: the data's).
+
+        Raises:
+            ValueError: count or length is below 1.
+        """
+        length = self.info.length if length is None else length
+        if count < 1 or length < 1:
+            raise ValueError(f"{count} samples of length {length}; wanted at least 1 of length 1")
+        static_BD, dynamic_BTD = self.sample_prior(count, length, draw_sample(generator))
         return Samples(self.decode(static_BD, dynamic_BTD).float(), static_BD, dynamic_BTD)
 
     @torch.no_grad()

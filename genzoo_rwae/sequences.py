@@ -44,7 +44,7 @@ class DataInfo:
     Attributes:
         frame_shape: (C, H, W) for images, (F,) for vectors.
         length: T, the number of steps of the longest sequence.
-        bounded: True for images stored as uint8: the model sees and makes values in [0, 1].
+        bounded: True for images, uint8 or floats in [0, 1]: the model makes values in [0, 1].
         factors: the labelled factors, if there are any.
         licence: licence and attribution of the data; goes onto every card and report.
     """

@@ -26,14 +26,16 @@ import pluggy
 
 from genzoo_rwae import hookspecs
 from genzoo_rwae.catalogue import Entry, catalogue
-from genzoo_rwae.components import KINDS, Component, component_of
+from genzoo_rwae.components import Component, component_of, summary_of
+from genzoo_rwae.description import Description, describe, source_of
 from genzoo_rwae.errors import GenzooError, PluginError
+from genzoo_rwae.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import ModuleType
 
-__all__ = ["BUILT_IN", "Plugin", "Registered", "UnknownComponentError", "Zoo"]
+__all__ = ["BUILT_IN", "Plugin", "Registered", "Summary", "UnknownComponentError", "Zoo"]
 
 BUILT_IN = "genzoo"
 """The name of the built-in plugin, as in `use: genzoo:mmd`."""
@@ -67,6 +69,18 @@ class Registered:
     component: Component
     plugin: Plugin
     entry: Entry | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A component in one line, as `genzoo list` shows it."""
+
+    kind: str
+    name: str
+    summary: str
+    status: str
+    plugin: str
+    location: str
 
 
 class UnknownComponentError(GenzooError):
@@ -138,8 +152,10 @@ class Zoo:
                 f"{location} ({origin}); rename one of the files"
             )
         if name in self.blocked:
-            raise PluginError(f"plugin '{name}' ({location}) is wanted by the {origin} and blocked "
-                              f"by -p no:{name}; drop one of the two")
+            raise PluginError(
+                f"plugin '{name}' ({location}) is wanted by the {origin} and blocked "
+                f"by -p no:{name}; drop one of the two"
+            )
         module = _import_file(path, origin) if path else _import_module(reference, origin)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
         return self.register(module, Plugin(name, origin, location, sha256))
@@ -150,6 +166,14 @@ class Zoo:
         Raises:
             PluginError: as `load`.
         """
+        if plugin.name == BUILT_IN:
+            raise PluginError(
+                f"plugin '{plugin.name}' ({plugin.location}): that is the name of the built-in "
+                "components, as in `use: genzoo:mmd`; rename it"
+            )
+        known = self._plugins.get(self._manager.get_name(module) or "")
+        if known:  # an installed plugin that a spec names by its module
+            return known
         _check_hooks(module, plugin)
         try:
             self._manager.register(module, name=plugin.name)
@@ -176,13 +200,17 @@ class Zoo:
 
     def _load_entry_point(self, point: EntryPoint) -> None:
         plugin = Plugin(point.name, "entry point", point.value)
+        if point.name in self._plugins:
+            other = self._plugins[point.name].location
+            self.warnings.append(
+                f"plugin '{point.name}' ({point.value}) is not loaded: {other} has that name"
+            )
+            return
         try:
             self.register(point.load(), plugin)
-        except Exception as error:  # whatever a stranger's module raises is that plugin's failure
+        except (Exception, SystemExit) as error:  # a stranger's module may raise anything
             reason = str(error) if isinstance(error, PluginError) else _reason(error)
-            self._plugins[point.name] = Plugin(
-                point.name, "entry point", point.value, error=reason
-            )
+            self._plugins[point.name] = Plugin(point.name, "entry point", point.value, error=reason)
             self.warnings.append(f"plugin '{point.name}' ({point.value}) is broken: {reason}")
 
     # -- asking -----------------------------------------------------------------------------
@@ -260,6 +288,36 @@ class Zoo:
             return Registered(component, Plugin(BUILT_IN, "built-in", location), entry)
         return Registered(component, Plugin(location, "python", location))
 
+    def summaries(self, kind: str) -> list[Summary]:
+        """One line for each component of a kind; imports no built-in."""
+        rows = [
+            Summary(kind, entry.name, entry.summary, entry.status, BUILT_IN, entry.module)
+            for entry in self._catalogue(kind)
+        ]
+        rows += [
+            Summary(
+                kind, reg.component.name, summary_of(reg.component.build), "stable",
+                reg.plugin.name, reg.plugin.location,
+            )
+            for reg in self._foreign(kind)
+        ]  # fmt: skip
+        return rows
+
+    def describe(self, kind: str, name: str) -> Description:
+        """All that `genzoo show` says of a component; imports no built-in.
+
+        Raises:
+            UnknownComponentError: as `find`.
+        """
+        owner, _, short = name.rpartition(":")
+        foreign = any(reg.component.name == short for reg in self._foreign(kind))
+        entry = next((e for e in self._catalogue(kind) if e.name == short), None)
+        if entry and not foreign and owner in ("", BUILT_IN):
+            return describe(kind, short, source_of(entry.module), entry)
+        build = inspect.unwrap(self.find(kind, name).component.build)
+        file = inspect.getsourcefile(build)
+        return describe(kind, short, Path(file or "?"), entry if owner == BUILT_IN else None)
+
     def call(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
         """Call a hook plugin by plugin, so that a failure has an owner.
 
@@ -284,8 +342,7 @@ class Zoo:
                 raise
             except Exception as error:
                 raise PluginError(
-                    f"plugin '{plugin.name}' ({plugin.location}) failed in {hook}: "
-                    f"{_reason(error)}"
+                    f"plugin '{plugin.name}' ({plugin.location}) failed in {hook}: {_reason(error)}"
                 ) from error
         return results
 
@@ -386,7 +443,7 @@ def _import_file(path: Path, origin: Origin) -> ModuleType:
     except PluginError:
         del sys.modules[name]
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends with sys.exit()
         del sys.modules[name]
         raise PluginError(f"plugin file {path} cannot be imported: {_reason(error)}") from error
     return module
@@ -397,7 +454,7 @@ def _import_module(name: str, origin: Origin) -> ModuleType:
         return importlib.import_module(name)
     except PluginError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"plugin module '{name}' (wanted by the {origin}) cannot be imported: {_reason(error)}"
         ) from error
@@ -407,7 +464,10 @@ def _check_hooks(module: object, plugin: Plugin) -> None:
     """Find what pluggy passes over in silence: misspelt hooks and forgotten decorators."""
     where = f"plugin '{plugin.name}' ({plugin.location})"
     implemented = 0
-    for name, thing in vars(module).items() if hasattr(module, "__dict__") else ():
+    # of a module its own names; an object's hooks are methods of its class
+    names = vars(module) if inspect.ismodule(module) else dir(module)
+    for name in list(names):
+        thing = getattr(module, name, None)
         if not callable(thing):
             continue
         line = getattr(getattr(thing, "__code__", None), "co_firstlineno", 0)
@@ -425,15 +485,13 @@ def _check_hooks(module: object, plugin: Plugin) -> None:
             implemented += 1
             spec = inspect.signature(getattr(hookspecs, name)).parameters
             for argument in inspect.signature(thing).parameters:
-                if argument not in spec and argument != "self":
+                if argument not in spec:
                     wanted = ", ".join(spec) or "none"
                     raise PluginError(
                         f"{where}: line {line}: {name} takes an argument '{argument}' that the "
                         f"hook does not have; it may take: {wanted}"
                     )
-    if not implemented and not any(
-        hasattr(getattr(module, name, None), "genzoo_rwae_impl") for name in hookspecs.HOOKS
-    ):
+    if not implemented:
         raise PluginError(
             f"{where}: implements no hook; a plugin has functions such as genzoo_penalties under "
             "@hookimpl (from genzoo_rwae import hookimpl)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from genzoo_rwae.components import wired_of
 from genzoo_rwae.errors import SpecError
-from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml, zoo_specs
+from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml
 from genzoo_rwae.spec.part import Part, PlacedOptionError
 from genzoo_rwae.spec.render import differences, plain, render
 from genzoo_rwae.spec.resolve import INVALID, Resolver
@@ -32,7 +32,6 @@ __all__ = [
     "load_spec",
     "plain",
     "render",
-    "zoo_specs",
 ]
 
 
@@ -84,7 +83,9 @@ def _read_extended(path: Path, chain: tuple[Path, ...]) -> Located:
     if not isinstance(parent.value, str):
         raise SpecError([parent.place.problem("extends", "wanted the path of one spec")])
     if path in chain or len(chain) > 10:
-        raise SpecError([parent.place.problem("extends", "the specs extend each other in a circle")])
+        raise SpecError(
+            [parent.place.problem("extends", "the specs extend each other in a circle")]
+        )
     reference = parent.value
     if not reference.startswith("zoo:"):
         reference = str(path.parent / Path(reference).expanduser())
@@ -93,14 +94,16 @@ def _read_extended(path: Path, chain: tuple[Path, ...]) -> Located:
     except SpecError as error:
         if error.problems[0].file:
             raise
-        raise SpecError(
-            [parent.place.problem("extends", error.problems[0].message)]
-        ) from error
+        raise SpecError([parent.place.problem("extends", error.problems[0].message)]) from error
+    if not isinstance(below.value, dict):
+        raise SpecError([parent.place.problem("extends", f"{reference} holds no mapping")])
     return merge(tree, below)
 
 
 def _load_plugins(tree: Located, zoo: Zoo) -> None:
-    listed = tree.value["plugins"] if isinstance(tree.value, dict) and "plugins" in tree.value else None
+    listed = (
+        tree.value["plugins"] if isinstance(tree.value, dict) and "plugins" in tree.value else None
+    )
     if listed is None or not isinstance(listed.value, list):
         return  # of a wrong type, it is reported with all other problems
     for item in listed.value:
@@ -137,4 +140,3 @@ def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
             for path in warming
         ]
     return problems
-

@@ -11,14 +11,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from genzoo_rwae.catalogue import package_file
+from genzoo_rwae.catalogue import zoo_specs
 from genzoo_rwae.errors import Problem, SpecError
 
-__all__ = ["Located", "Place", "apply_settings", "find_spec", "merge", "read_yaml", "zoo_specs"]
+__all__ = ["Located", "Place", "apply_settings", "find_spec", "merge", "read_yaml"]
 
 _MAX_BYTES = 1_000_000
 _MAX_VALUES = 20_000  # an alias bomb reaches this before it reaches memory
 _MAX_DEPTH = 40
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 Scalar = str | int | float | bool | None
 
@@ -67,12 +68,6 @@ class Located:
         return self.value
 
 
-def zoo_specs() -> dict[str, Path]:
-    """The specs that come with the package, by name (`zoo:NAME`)."""
-    folder = package_file("zoo_specs", "zoo")
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
 def find_spec(reference: str | Path) -> Path:
     """A spec's file: a path, or `zoo:NAME` for one that comes with the package.
 
@@ -110,6 +105,8 @@ def read_yaml(path: Path) -> Located:
         raise SpecError(f"{name}: {path.stat().st_size:,} bytes; no spec is over {_MAX_BYTES:,}")
     try:
         text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{name}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{name}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     return parse_yaml(text, name, path.resolve().parent)
@@ -124,7 +121,10 @@ def parse_yaml(text: str, name: str, folder: Path) -> Located:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
         source = lines[line] if line < len(lines) else ""
-        hint = "YAML indents with spaces, not tabs" if "\t" in source[: column + 1] else ""
+        hint = ""
+        if "\t" in source[: column + 1]:
+            indents = not source[: column + 1].strip()
+            hint = "YAML indents with spaces, not tabs" if indents else "a tab; YAML wants a space"
         problem = error.problem or error.context or "not YAML"
         place = Place(name, line + 1, column + 1, source.replace("\t", " "))
         raise SpecError([place.problem("", problem, hint)]) from error
@@ -148,17 +148,25 @@ class _Reader:
     def place(self, node: Node) -> Place:
         line, column = node.start_mark.line, node.start_mark.column
         text = self.lines[line] if line < len(self.lines) else ""
-        return Place(self.name, line + 1, column + 1, text[:200], self.folder)
+        shown = text[:200].replace("\t", " ")  # so that the caret stands where it should
+        return Place(self.name, line + 1, column + 1, shown, self.folder)
 
     def read(self, node: Node, path: str, depth: int, key: Place | None) -> Located:
         place = self.place(node)
         self.count += 1
         if self.count > _MAX_VALUES or depth > _MAX_DEPTH:
             raise SpecError(
-                [place.problem(path, f"more than {_MAX_VALUES:,} values or {_MAX_DEPTH} levels; "
-                               "no spec is that large (aliases count as often as they are used)")]
+                [
+                    place.problem(
+                        path,
+                        f"more than {_MAX_VALUES:,} values or {_MAX_DEPTH} levels; "
+                        "no spec is that large (aliases count as often as they are used)",
+                    )
+                ]
             )
         value: Scalar | dict[str, Located] | list[Located]
+        if not isinstance(node, ScalarNode) and str(node.tag) not in _PLAIN_TAGS:
+            self._note_tag(str(node.tag), path, place)
         if isinstance(node, MappingNode):
             value = self._mapping(node, path, depth)
         elif isinstance(node, SequenceNode):
@@ -167,14 +175,14 @@ class _Reader:
                 for number, item in enumerate(node.value)
             ]
         else:
-            value = self._scalar(node, path, place)
+            value = self._scalar(str(node.value), str(node.tag), path, place)
         return Located(value, place, key or place)
 
     def _mapping(self, node: MappingNode, path: str, depth: int) -> dict[str, Located]:
         children: dict[str, Located] = {}
         for key_node, value_node in node.value:
             at = self.place(key_node)
-            if not isinstance(key_node, ScalarNode) or key_node.tag.endswith(":merge"):
+            if not isinstance(key_node, ScalarNode) or str(key_node.tag).endswith(":merge"):
                 self.problems.append(
                     at.problem(path, "keys are words; for merging there is `extends`, not '<<'")
                 )
@@ -184,38 +192,48 @@ class _Reader:
             if name in children:
                 first = children[name].key
                 self.problems.append(
-                    at.problem(inner, f"the key stands twice; first in line {first.line}",
-                               "keep one of the two")
+                    at.problem(
+                        inner,
+                        f"the key stands twice; first in line {first.line}",
+                        "keep one of the two",
+                    )
                 )
                 continue
             children[name] = self.read(value_node, inner, depth + 1, at)
         return children
 
-    def _scalar(self, node: ScalarNode, path: str, place: Place) -> Scalar:
-        text, tag = str(node.value), str(node.tag).rpartition(":")[2]
+    def _scalar(self, text: str, full_tag: str, path: str, place: Place) -> Scalar:
+        tag = full_tag.rpartition(":")[2]
         try:
             if tag == "null":
                 return None
             if tag == "bool":
                 return text.lower() in ("true", "yes", "on")
             if tag == "int":
-                return int(text.replace("_", ""), 0 if text.lstrip("+-")[:1] == "0" and len(text) > 1 and not text.lstrip("+-0").isdigit() else 10)
+                digits = text.replace("_", "")
+                has_prefix = digits.lstrip("+-")[:2].lower() in ("0x", "0o", "0b")
+                return int(digits, 0 if has_prefix else 10)
             if tag == "float":
-                return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+                digits = text.replace("_", "").lower()
+                return float(digits.replace(".inf", "inf").replace(".nan", "nan"))
         except ValueError:
             self.problems.append(place.problem(path, f"{text[:50]!r} is no number of YAML 1.2"))
             return None
-        if tag in ("str", "timestamp"):
+        if tag in ("str", "timestamp", "value", "merge"):
             return text
-        self.problems.append(
-            place.problem(path, f"the tag {node.tag} is not known here; specs are plain YAML")
-        )
+        self._note_tag(full_tag, path, place)
         return None
 
+    def _note_tag(self, tag: str, path: str, place: Place) -> None:
+        self.problems.append(
+            place.problem(path, f"the tag {tag} is not known here; specs are plain YAML")
+        )
 
-def merge(over: Located, under: Located) -> Located:
+
+def merge(over: Located, under: Located, *, keep_places: bool = False) -> Located:
     """Lay one tree over another: mappings key by key, everything else replaced.
 
+    A mapping made of two stands where `over`'s does; with `keep_places`, where `under`'s does.
     Where `over` chooses another `use`, the keys that only `under` has are marked stale.
     """
     upper, lower = _as_mapping(over, under), _as_mapping(under, over)
@@ -229,8 +247,10 @@ def merge(over: Located, under: Located) -> Located:
     }
     for name, child in upper.value.items():
         below = merged.get(name)
-        merged[name] = merge(child, below) if below and not below.stale else child
-    return replace(over, value=merged)
+        if below and not below.stale:
+            child = merge(child, below, keep_places=keep_places)
+        merged[name] = child
+    return replace(lower if keep_places else upper, value=merged)
 
 
 def _as_mapping(node: Located, other: Located) -> Located:
@@ -245,25 +265,34 @@ def apply_settings(tree: Located, settings: Sequence[str] | Mapping[str, object]
     Raises:
         SpecError: a setting has no '=', or its value is no YAML.
     """
-    if isinstance(settings, Mapping):
-        settings = [f"{path}={_yaml_text(value)}" for path, value in settings.items()]
+    folder = Path.cwd()
     for setting in settings:
         path, equals, text = setting.partition("=")
-        if not equals or not all(path.strip().split(".")):
-            raise SpecError(f"--set {setting}: wanted --set path.to.key=value")
         name = f"--set {setting}"
-        value = parse_yaml(text or "null", name, Path.cwd())
-        node = _relocate(value, Place(name, folder=Path.cwd()))
+        if isinstance(settings, Mapping):
+            path, equals, name = setting, "=", f"the setting {setting}"
+            node = _from_python(settings[setting], Place(name, folder=folder))
+        elif equals:
+            value = parse_yaml(text or "null", name, folder)
+            node = _relocate(value, Place(name, folder=folder))
+        if not equals or not all(path.strip().split(".")):
+            raise SpecError(f"{name}: wanted --set path.to.key=value")
         for key in reversed(path.strip().split(".")):
             node = Located({key: node}, node.place, node.place)
-        tree = merge(node, tree)
+        tree = merge(node, tree, keep_places=True)
     return tree
 
 
-def _yaml_text(value: object) -> str:
-    import json
-
-    return json.dumps(value, default=str)
+def _from_python(value: object, place: Place) -> Located:
+    """A value that was given from Python, not as text."""
+    found: Scalar | dict[str, Located] | list[Located]
+    if isinstance(value, Mapping):
+        found = {str(name): _from_python(child, place) for name, child in value.items()}
+    elif isinstance(value, list | tuple):
+        found = [_from_python(item, place) for item in value]
+    else:
+        found = value if isinstance(value, Scalar) else str(value)
+    return Located(found, place, place)
 
 
 def _relocate(node: Located, place: Place) -> Located:

@@ -26,7 +26,9 @@ def plain(thing: Any) -> Any:
         return {"use": qualified(thing), **{name: plain(value) for name, value in values.items()}}
     if hasattr(thing, "__dataclass_fields__"):
         return {
-            name: plain(getattr(thing, name)) for name in thing.__dataclass_fields__ if name != "places"
+            name: plain(getattr(thing, name))
+            for name in thing.__dataclass_fields__
+            if name != "places"
         }
     if isinstance(thing, Mapping):
         return {str(name): plain(value) for name, value in thing.items()}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import json
-
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from genzoo_rwae.components import MISSING, Component, Option, Use, component_of, options_of
-from genzoo_rwae.errors import Problem
+from genzoo_rwae.errors import PluginError, Problem
 from genzoo_rwae.spec.located import Located, Place
 from genzoo_rwae.spec.part import Part
 from genzoo_rwae.spec.sections import KIND_DEFAULT
@@ -45,13 +44,20 @@ class Resolver:
         self.problems: list[Problem] = []
         self.places: dict[str, Located] = {}
 
-    def group(self, section: type, node: Located, path: str) -> Any:
-        """A keyword-only dataclass from a mapping; INVALID if any of its values is."""
+    def group(
+        self, section: type, node: Located, path: str, options: tuple[Option, ...] | None = None
+    ) -> Any:
+        """A keyword-only dataclass from a mapping; INVALID if any of its values is.
+
+        Args:
+            options: those of `section`, where the place has defaults of its own.
+        """
         if not isinstance(node.value, dict):
             self._note(node.place, path, f"found {_found(node)}, wanted a mapping")
             return INVALID
         self.places[path] = node
-        values = self._options(options_of(section), node.value, node, path, path or "the spec")
+        options = options_of(section) if options is None else options
+        values = self._options(options, node.value, node, path, path or "the spec")
         return INVALID if INVALID in values.values() else section(**values)
 
     def part(self, use: Use, node: Located, path: str) -> Any:
@@ -69,7 +75,8 @@ class Resolver:
             path_of_name = path
         if not isinstance(name_node.value, str):
             self._note(
-                name_node.place, path_of_name,
+                name_node.place,
+                path_of_name,
                 f"found {_found(name_node)}, wanted the name of a {use.kind}",
             )
             return INVALID
@@ -85,7 +92,8 @@ class Resolver:
                 if self._derived(other.component, use.of)
             ]
             self._note(
-                name_node.place, path_of_name,
+                name_node.place,
+                path_of_name,
                 f"the {use.kind} '{name_node.value}' is no {use.of.__name__}",
                 f"wanted one of: {', '.join(fitting)}",
             )
@@ -100,6 +108,12 @@ class Resolver:
         who = f"the {use.kind} '{registered.component.name}'"
         # keys that an `extends` left over from a replaced part stay only if they are the slot's
         slot_names = {option.name for option in slot}
+        if taken := slot_names & {option.name for option in own}:
+            raise PluginError(
+                f"{who} of plugin '{registered.plugin.name}' ({registered.plugin.location}) has "
+                f"the option '{min(taken)}', which a spec gives to the place, not to the "
+                "component; it needs another name"
+            )
         given = {n: c for n, c in given.items() if n != "use" and (not c.stale or n in slot_names)}
         values = self._options((*own, *slot), given, node, path, who)
         if INVALID in values.values():
@@ -117,35 +131,41 @@ class Resolver:
     ) -> dict[str, Any]:
         known = {option.name: option for option in options}
         for name, child in given.items():
-            if name not in known and not child.stale:
+            if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean '{close[0]}'? " if close else ""
                 listing = ", ".join(known) or "none"
                 self._note(
-                    child.key, f"{path}.{name}" if path else name,
-                    f"{who} has no option '{name}'", f"{hint}known: {listing}",
+                    child.key,
+                    f"{path}.{name}" if path else name,
+                    f"{who} has no option '{name}'",
+                    f"{hint}known: {listing}",
                 )
         values: dict[str, Any] = {}
         for option in options:
             inner = f"{path}.{option.name}" if path else option.name
-            if option.name in given and not given[option.name].stale:
+            if option.name in given:
                 values[option.name] = self._value(option, given[option.name], inner)
             elif option.required:
                 wanted = f"; {option.help}" if option.help else ""
                 self._note(node.key, path, f"{who} needs the key '{option.name}'{wanted}")
                 values[option.name] = INVALID
             else:
-                values[option.name] = self.default(option, inner)
+                try:
+                    values[option.name] = self.default(option, inner)
+                except UnknownComponentError as error:  # the built-ins are blocked
+                    self._note(node.key, inner, error.message, error.hint)
+                    values[option.name] = INVALID
         return values
 
     def default(self, option: Option, path: str) -> Any:
         """The value of an option that the spec does not give."""
         value = option.default
         if option.group:
-            inner = options_of(option.group)
+            inner = _group_options(option)
             return option.group(**{o.name: self.default(o, f"{path}.{o.name}") for o in inner})
         if option.use is None:
-            return value
+            return _anchored(value, Place())
         if value is KIND_DEFAULT:
             registered = self.zoo.default(option.use.kind)
             return self._default_part(option.use, registered, {}, path)
@@ -191,7 +211,7 @@ class Resolver:
         if use:
             return self.part(use, node, path)
         if option.group:
-            return self.group(option.group, node, path)
+            return self.group(option.group, node, path, _group_options(option))
         return self._plain(option, node, path)
 
     def _plain(self, option: Option, node: Located, path: str) -> Any:
@@ -234,6 +254,13 @@ class Resolver:
         return isinstance(component.build, type) and issubclass(component.build, base)
 
 
+def _group_options(option: Option) -> tuple[Option, ...]:
+    """A group's options; a default instance in the signature goes before the class's defaults."""
+    assert option.group is not None
+    own = options_of(option.group)
+    if not isinstance(option.default, option.group):
+        return own
+    return tuple(replace(o, default=getattr(option.default, o.name)) for o in own)
 
 
 def _anchored(value: Any, place: Place) -> Any:

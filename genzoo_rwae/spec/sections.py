@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from genzoo_rwae.components import Use
 from genzoo_rwae.errors import Problem
@@ -36,6 +36,7 @@ class KindDefault:
 
 KIND_DEFAULT: Any = KindDefault()
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ class Train:
     optimizer: Annotated[Any, Use("optimizer")] = KIND_DEFAULT
     schedule: Annotated[Any, Use("schedule")] = KIND_DEFAULT
     clip: PositiveFloat | None = None
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     precision: Literal["auto", "bf16", "float32"] = "auto"
     layout: Literal["auto", "channels-last", "contiguous"] = "auto"
     threads: PositiveInt | None = None

@@ -1,0 +1,62 @@
+"""The codes of a split, for probes and pictures.
+
+Shapes: N sequences, T time, D code width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo_rwae.sequence_model import SequenceModel
+from genzoo_rwae.sequences import Batch, SequenceData
+
+__all__ = ["EncodedSplit", "encode_split", "spread_indices", "taken"]
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """Posterior means of some sequences, and their labels.
+
+    Attributes:
+        static_ND: means of q(z^c | x).
+        dynamic_NTD: means of q(z^m_t | z^m_<t, x_t).
+        factors: name -> [N] labels.
+    """
+
+    static_ND: Tensor
+    dynamic_NTD: Tensor
+    factors: Mapping[str, Tensor]
+
+
+def spread_indices(count: int, most: int) -> np.ndarray:
+    """At most `most` of `count` indices, spread evenly and always the same."""
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).astype(np.int64))
+
+
+def taken(data: SequenceData, indices_N: np.ndarray, size: int = 64) -> Iterator[Batch]:
+    """Sequences in batches."""
+    for start in range(0, len(indices_N), size):
+        yield data.take(indices_N[start : start + size])
+
+
+def encode_split(model: SequenceModel, data: SequenceData, most: int) -> EncodedSplit:
+    """Encode at most `most` sequences, spread evenly over a split."""
+    static, dynamic, factors = [], [], dict[str, list[Tensor]]()
+    for batch in taken(data, spread_indices(len(data), most)):
+        encoding = model.encode(batch.x_BT, batch.lengths_B)
+        static.append(encoding.static.mean)
+        dynamic.append(encoding.dynamic.mean)
+        for name, labels_B in batch.factors.items():
+            factors.setdefault(name, []).append(labels_B)
+    return EncodedSplit(
+        torch.cat(static),
+        torch.cat(dynamic),
+        {name: torch.cat(labels) for name, labels in factors.items()},
+    )

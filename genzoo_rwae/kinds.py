@@ -1,0 +1,47 @@
+"""The kinds of component that there are, and what the host wires into each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["KINDS", "KindInfo"]
+
+
+@dataclass(frozen=True)
+class KindInfo:
+    """A kind of component: its name, its hook, and what the host wires and expects."""
+
+    name: str
+    plural: str
+    contract: str
+
+    @property
+    def hook(self) -> str:
+        return "genzoo_" + self.plural.replace("-", "_")
+
+
+KINDS: dict[str, KindInfo] = {
+    kind.name: kind
+    for kind in (
+        KindInfo("model", "models", "(info: DataInfo, /) -> SequenceModel"),
+        KindInfo("encoder", "encoders", "(frame_shape, /): module x_BT... -> features_BTH; .width"),
+        KindInfo(
+            "frame-encoder", "frame-encoders", "(frame_shape, /): module x_N... -> h_NH; .width"
+        ),
+        KindInfo("static-head", "static-heads", "(features, size, /): module -> q(z^c | x_1:T)"),
+        KindInfo("dynamic-head", "dynamic-heads", "(features, size, /): module -> q(z^m | x_1:T)"),
+        KindInfo("prior", "priors", "(size, /): a StaticPrior or a DynamicPrior"),
+        KindInfo("decoder", "decoders", "(codes, frame_shape, /): module z_BTD -> x_BT..."),
+        KindInfo(
+            "frame-decoder", "frame-decoders", "(width, frame_shape, /): module h_NH -> x_N..."
+        ),
+        KindInfo("cost", "costs", "(x_BT..., x_hat_BT..., /) -> cost_BT"),
+        KindInfo("penalty", "penalties", "(q_ND, p_ND, /) -> scalar divergence of two samples"),
+        KindInfo("kernel", "kernels", "(x_ND, y_MD, /) -> K_NM"),
+        KindInfo("source", "sources", "(split, /) -> SequenceData"),
+        KindInfo("metric", "metrics", "(model, splits, /) -> figures"),
+        KindInfo("tracker", "trackers", "(run, /): .log(row), .close()"),
+        KindInfo("optimizer", "optimizers", "(parameters, /) -> torch.optim.Optimizer"),
+        KindInfo("schedule", "schedules", "(progress, /) -> factor on the learning rate"),
+    )
+}

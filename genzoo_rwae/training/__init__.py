@@ -1,0 +1,1 @@
+"""Training: loop, checkpoints, precision, order of the data."""

@@ -1,0 +1,50 @@
+"""Batches in an order that depends on the seed and the step alone, made one step ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from genzoo_rwae.errors import DataError
+from genzoo_rwae.sequences import Batch, SequenceData
+from genzoo_rwae.training.randomness import epoch_order
+
+__all__ = ["Batches"]
+
+
+class Batches:
+    """The training split as an endless, resumable series of full batches.
+
+    An epoch's last, smaller batch is left out: penalties compare whole batches.
+
+    Raises:
+        DataError: the split has fewer sequences than one batch.
+    """
+
+    def __init__(self, data: SequenceData, size: int, seed: int) -> None:
+        if len(data) < size:
+            raise DataError(
+                f"the training split has {len(data)} sequences, fewer than data.batch: {size}; "
+                "make the batch smaller"
+            )
+        self.data, self.size, self.seed = data, size, seed
+        self.per_epoch = len(data) // size
+
+    def at(self, step: int) -> Batch:
+        """The batch of one step."""
+        epoch, number = divmod(step, self.per_epoch)
+        order = epoch_order(self.seed, epoch, len(self.data))
+        indices_B: np.ndarray = order[number * self.size : (number + 1) * self.size]
+        return self.data.take(indices_B, draw=epoch + 1)
+
+    def start(self, step: int, end: int | None) -> Iterator[Batch]:
+        """Batches from `step` on, up to `end`, the next one made while this one is used."""
+        with ThreadPoolExecutor(1, "genzoo-batches") as pool:
+            ahead: Future[Batch] | None = pool.submit(self.at, step)
+            while ahead is not None:
+                batch = ahead.result()
+                step += 1
+                ahead = pool.submit(self.at, step) if end is None or step < end else None
+                yield batch

@@ -1,0 +1,125 @@
+"""Checkpoints: the whole state of a run in one file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_weights_bytes
+from safetensors.torch import save as save_weights_bytes
+
+from genzoo_rwae.errors import CheckpointError
+from genzoo_rwae.files import write_atomic
+
+__all__ = ["State", "load_state", "load_weights", "save_state", "save_weights"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run is.
+
+    Draws and data order are functions of the seed and `step` (see randomness.py), so the step
+    restores every generator.
+
+    Attributes:
+        spec: digest of the spec that the run was started with.
+        step: optimisation steps taken.
+        seconds: training time so far, earlier sessions included.
+        best: lowest loss on the validation split so far; None before the first measurement.
+        model, objective, optimizer: state dicts.
+    """
+
+    spec: str
+    step: int
+    seconds: float
+    best: float | None
+    model: dict[str, Any]
+    objective: dict[str, Any]
+    optimizer: dict[str, Any]
+
+
+def save_state(path: Path, state: State) -> None:
+    """Write a checkpoint: write, fsync, rename.
+
+    Raises:
+        RunError: no space left, or the folder cannot be written; the checkpoint before stays.
+    """
+    content = {"format": _FORMAT, **{name: getattr(state, name) for name in _field_names()}}
+    buffer = io.BytesIO()  # torch would wrap an OSError of the file into one of its own
+    torch.save(content, buffer)
+    write_atomic(path, buffer.getvalue())
+
+
+def load_state(path: Path) -> State:
+    """Read a checkpoint; executes nothing that it holds.
+
+    Raises:
+        CheckpointError: it is truncated, or no checkpoint of genzoo.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: truncated, or not a checkpoint of genzoo "
+            f"({type(error).__name__}); move it away to start the run anew from step 0"
+        ) from error
+    names = _field_names()
+    if (
+        not isinstance(content, dict)
+        or content.get("format") != _FORMAT
+        or set(names) - set(content)
+    ):
+        found = (
+            sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
+        )
+        raise CheckpointError(
+            f"{path} is not a checkpoint of genzoo (format {_FORMAT}): it holds {found}; move it "
+            "away to start the run anew"
+        )
+    return State(**{name: content[name] for name in names})
+
+
+def _field_names() -> tuple[str, ...]:
+    """Names of a State's fields."""
+    return tuple(State.__dataclass_fields__)
+
+
+def save_weights(path: Path, model: torch.nn.Module) -> None:
+    """Write a model's weights as safetensors."""
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    write_atomic(path, save_weights_bytes(tensors))
+
+
+def load_weights(path: Path, model: torch.nn.Module) -> None:
+    """Read weights into a model.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or of a model with other parts.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not there; the run has not been trained to its end yet")
+    try:
+        tensors = load_weights_bytes(path.read_bytes())
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+    own = model.state_dict()
+    wrong = [
+        f"{name}: {list(tensors[name].shape)} in the file, {list(own[name].shape)} in the model"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    missing = [f"{name}: missing in the file" for name in own if name not in tensors]
+    extra = [f"{name}: unknown to the model" for name in tensors if name not in own]
+    if wrong or missing or extra:
+        listing = "\n  ".join((wrong + missing + extra)[:8])
+        raise CheckpointError(f"{path} has weights of another model:\n  {listing}")
+    model.load_state_dict(tensors)

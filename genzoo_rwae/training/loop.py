@@ -1,0 +1,379 @@
+"""The training loop: steps, checkpoints, measurements on the validation split, signals."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from torch import Tensor, nn
+
+from genzoo_rwae.assemble import Assembled
+from genzoo_rwae.components import wired_of
+from genzoo_rwae.errors import CheckpointError, GenzooError, RunError
+from genzoo_rwae.objective import Objective
+from genzoo_rwae.run_folder import RunFolder
+from genzoo_rwae.sequence_model import SequenceModel
+from genzoo_rwae.sequences import Batch, SequenceData
+from genzoo_rwae.spec import Spec
+from genzoo_rwae.training.batches import Batches
+from genzoo_rwae.training.checkpoint import State, load_state, save_state, save_weights
+from genzoo_rwae.training.precision import Execution, choose_execution
+from genzoo_rwae.training.progress import TrainingBar
+from genzoo_rwae.training.randomness import step_generator
+
+if TYPE_CHECKING:
+    from genzoo_rwae.zoo import Zoo
+
+__all__ = ["InterruptedRunError", "Outcome", "Trainer"]
+
+_LOG_EVERY = 10  # steps between rows of metrics.jsonl
+_VALIDATED = 512  # most sequences of a measurement while training
+
+
+class InterruptedRunError(GenzooError):
+    """A signal ended the run; its state is saved."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        step: steps taken in all.
+        seconds: training time in all.
+        reason: the limit that ended it.
+        first_step: where this session began.
+    """
+
+    step: int
+    seconds: float
+    reason: str
+    first_step: int
+
+
+class Trainer:
+    """Trains an assembled model in a run folder; goes on from the folder's checkpoint.
+
+    Args:
+        spec: the resolved spec.
+        assembled: model and objective with initial weights.
+        train, validation: the splits; validation may be empty.
+        run: where checkpoints and metrics go.
+        zoo: whose plugins get `genzoo_step_done`.
+        console: where progress is shown.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        assembled: Assembled,
+        train: SequenceData,
+        validation: SequenceData,
+        run: RunFolder,
+        zoo: Zoo,
+        console: Console,
+    ) -> None:
+        self.spec, self.run, self.zoo, self.console = spec, run, zoo, console
+        self.validation = validation
+        settings = spec.train
+        self.batches = Batches(train, spec.data.slot.batch, settings.seed)
+        self.execution = choose_execution(settings, assembled.model.info.frame_shape)
+        self.limit = _limit_in_steps(spec, self.batches.per_epoch)
+        self.fabric = Fabric(accelerator=self.execution.device, devices=1, precision="32-true")
+        self.model = assembled.model
+        self.execution.place(self.model)
+        self.objective = assembled.objective
+        step = _Step(self.model, self.objective, self.execution)
+        wrapped, self.optimizer = self.fabric.setup(step, settings.optimizer(step.parameters()))
+        self.step_module, self.wrapped = step, wrapped
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.step, self.seconds, self.best = 0, 0.0, math.inf
+        self.trackers = [tracker(run.path) for tracker in spec.trackers]
+        self.calls_step_done = zoo.implements("genzoo_step_done")
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def fit(self) -> Outcome:
+        """Train until a limit is reached.
+
+        Raises:
+            RunError: a value is not finite, or the device is full; the last good checkpoint stays.
+            InterruptedRunError: SIGINT or SIGTERM; the state is saved.
+            CheckpointError: the folder's checkpoint cannot be read.
+        """
+        self._resume()
+        first_step = self.step
+        began = time.monotonic() - self.seconds
+        saved_at = validated_at = time.monotonic()
+        self._say_how()
+        with _signals() as signals, TrainingBar(self.console, self._share()) as bar:
+            batches = self.batches.start(self.step, self.limit) if not self._over() else iter(())
+            clock = _Clock()
+            for batch in batches:
+                row = self._train_step(batch, clock)
+                self.step += 1
+                self.seconds = time.monotonic() - began
+                self._record(row, bar)
+                over = self._over()
+                if self.step % (self.batches.per_epoch * self.spec.train.validate_every) == 0:
+                    self._validate()
+                    validated_at = self.step
+                if over or time.monotonic() - saved_at >= self.spec.train.save_every:
+                    self._save()
+                    saved_at = time.monotonic()
+                if signals.received and not over:
+                    self._save()
+                    self._stop(signals.received)
+                if over:
+                    break
+        if validated_at != self.step and len(self.validation):
+            self._validate()
+        for tracker in self.trackers:
+            tracker.close()
+        self.run.save_model(self.model)
+        return Outcome(self.step, self.seconds, self._reason(), first_step)
+
+    def _train_step(self, batch: Batch, clock: _Clock) -> dict[str, Any]:
+        settings = self.spec.train
+        generator = step_generator(settings.seed, "draws", self.step)
+        step_generator(settings.seed, "global", self.step)
+        factor = self._rate_factor()
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, figures = self.wrapped(batch, self._share_of_steps(), generator)
+        self._check_finite({**figures, "loss": loss}, batch)
+        self.fabric.backward(loss)
+        norm = self._gradient_norm(batch)
+        self.optimizer.step()
+        return {
+            "step": self.step + 1,
+            "epoch": self.step // self.batches.per_epoch,
+            "split": "train",
+            "loss": loss.item(),
+            **{name: value.item() for name, value in figures.items()},
+            "gradient_norm": norm,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "sequences_per_second": clock.rate(len(batch)),
+        }
+
+    def _gradient_norm(self, batch: Batch) -> float:
+        parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self.spec.train.clip or math.inf)
+        if not torch.isfinite(norm):
+            raise self._not_finite("the gradient", batch)
+        return norm.item()
+
+    def _check_finite(self, figures: Mapping[str, Tensor], batch: Batch) -> None:
+        for name, value in figures.items():
+            if not torch.isfinite(value):
+                raise self._not_finite(f"'{name}'", batch)
+
+    def _not_finite(self, what: str, batch: Batch) -> RunError:
+        indices = batch.indices_B.tolist()
+        kept = (
+            f"the checkpoint in {self.run.state} is from before"
+            if (self.run.state.is_file())
+            else "no checkpoint had been written yet"
+        )
+        return RunError(
+            f"step {self.step + 1}: {what} is not finite; the batch had the sequences {indices} of "
+            f"the training split; {kept}. Try a smaller learning rate, train.clip, or "
+            "train.precision: float32"
+        )
+
+    # -- measuring, saving, resuming ----------------------------------------------------------
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        if not len(self.validation):
+            return
+        self.model.eval()
+        generator = step_generator(self.spec.train.seed, "measure", 0)
+        count, size = min(len(self.validation), _VALIDATED), self.spec.data.slot.batch
+        starts = [start for start in range(0, count, size) if count - start > 1 or count == 1]
+        totals: dict[str, float] = {}
+        for start in starts:
+            batch = self.validation.take(np.arange(start, min(start + size, count)))
+            loss, figures = self.step_module(batch, 1.0, generator)
+            with self.execution.autocast():
+                mse = self.model.reconstruct(batch.x_BT, batch.lengths_B).mse_B.mean()
+            for name, value in {"loss": loss, **figures, "mse": mse}.items():
+                totals[name] = totals.get(name, 0.0) + value.item() * len(batch)
+        seen = sum(min(size, count - start) for start in starts)
+        means = {name: value / seen for name, value in totals.items()}
+        self._log({"step": self.step, "split": "validation", **means})
+        if means["loss"] < self.best:
+            self.best = means["loss"]
+            save_weights(self.run.best, self.model)
+
+    def _save(self) -> None:
+        state = State(
+            spec=self.run.spec_digest,
+            step=self.step,
+            seconds=self.seconds,
+            best=self.best if math.isfinite(self.best) else None,
+            model=self.model.state_dict(),
+            objective=self.objective.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+        )
+        save_state(self.run.state, state)
+
+    def _resume(self) -> None:
+        if not self.run.state.is_file():
+            self.run.truncate_metrics(0)
+            return
+        state = load_state(self.run.state)
+        if state.spec != self.run.spec_digest:
+            raise CheckpointError(
+                f"{self.run.state} belongs to a run of another spec; give -o another folder"
+            )
+        self.model.load_state_dict(state.model)
+        self.objective.load_state_dict(state.objective)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.step, self.seconds = state.step, state.seconds
+        self.best = math.inf if state.best is None else state.best
+        self.run.truncate_metrics(self.step)
+
+    def _record(self, row: dict[str, Any], bar: TrainingBar) -> None:
+        row["seconds"] = round(self.seconds, 3)
+        if self.step % _LOG_EVERY == 0 or self.step == 1:
+            self._log(row)
+            bar.show(self._share(), row)
+        if self.calls_step_done:
+            figures = {name: value for name, value in row.items() if not isinstance(value, str)}
+            self.zoo.call("genzoo_step_done", step=self.step, figures=figures, run=self.run.path)
+
+    def _log(self, row: Mapping[str, Any]) -> None:
+        self.run.append_metrics(row)
+        for tracker in self.trackers:
+            tracker.log(row)
+
+    # -- where the run is ---------------------------------------------------------------------
+
+    def _rate_factor(self) -> float:
+        schedule = self.spec.train.schedule
+        follows = bool(wired_of(schedule.registered.component.build))
+        return float(schedule(self._share_of_steps()) if follows else schedule())
+
+    def _share_of_steps(self) -> float:
+        return self.step / self.limit if self.limit else 1.0
+
+    def _share(self) -> float:
+        minutes = self.spec.train.minutes
+        by_time = self.seconds / (60 * minutes) if minutes else 0.0
+        return min(1.0, max(by_time, self.step / self.limit if self.limit else 0.0))
+
+    def _over(self) -> bool:
+        return self._reason() != ""
+
+    def _reason(self) -> str:
+        settings = self.spec.train
+        if self.limit and self.step >= self.limit:
+            return (
+                f"{settings.steps} steps"
+                if self.limit == settings.steps
+                else (f"{settings.epochs} epochs")
+            )
+        if settings.minutes and self.seconds >= 60 * settings.minutes:
+            return f"{settings.minutes:g} minutes"
+        return ""
+
+    def _say_how(self) -> None:
+        how = self.execution
+        parameters = sum(p.numel() for p in self.model.parameters())
+        self.console.print(
+            f"training {parameters:,} parameters on {how.device}, {how.threads} threads, "
+            f"{how.precision}, {how.layout}"
+            + (f"; going on from step {self.step}" if self.step else ""),
+            highlight=False,
+        )
+
+    def _stop(self, number: int) -> None:
+        raise InterruptedRunError(
+            f"stopped by {signal.Signals(number).name} at step {self.step}; the state is saved. "
+            f"Go on with the same command: genzoo build ... -o {self.run.path}",
+            number,
+        )
+
+
+class _Step(nn.Module):
+    """Forward pass and objective as one module, which is what an engine has to wrap.
+
+    The nets run in the chosen precision; the objective never does.
+    """
+
+    def __init__(self, model: SequenceModel, objective: Objective, execution: Execution) -> None:
+        super().__init__()
+        self.model, self.objective, self.execution = model, objective, execution
+
+    def forward(
+        self, batch: Batch, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        with self.execution.autocast():
+            passed = self.model(batch.x_BT, batch.lengths_B, generator)
+        terms = self.objective(passed, self.model, progress=progress, generator=generator)
+        return terms.loss, dict(terms.figures)
+
+
+def _limit_in_steps(spec: Spec, per_epoch: int) -> int | None:
+    epochs, steps = spec.train.epochs, spec.train.steps
+    limits = [limit for limit in (steps, epochs and epochs * per_epoch) if limit]
+    return min(limits) if limits else None
+
+
+class _Clock:
+    """Sequences a second, smoothed over about twenty steps."""
+
+    def __init__(self) -> None:
+        self.before = time.monotonic()
+        self.smooth = 0.0
+
+    def rate(self, count: int) -> float:
+        now = time.monotonic()
+        rate = count / max(now - self.before, 1e-9)
+        self.before = now
+        self.smooth = rate if not self.smooth else 0.95 * self.smooth + 0.05 * rate
+        return round(self.smooth, 2)
+
+
+class _Signals:
+    received = 0
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    """Note SIGINT and SIGTERM and let the step end; a second one acts at once."""
+    signals = _Signals()
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        signals.received = number
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,34 @@
+"""Random numbers as functions of (seed, purpose, step).
+
+Nothing random is carried along from step to step, so there is no generator's state that a
+checkpoint could miss: a run that was interrupted draws what it would have drawn.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+__all__ = ["epoch_order", "step_generator"]
+
+Purpose = Literal["order", "draws", "global", "measure"]
+_NUMBER = {"order": 0, "draws": 1, "global": 2, "measure": 3}
+
+
+def _sequence(seed: int, purpose: Purpose, number: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence([seed, _NUMBER[purpose], number])
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order of `count` sequences in one epoch: a permutation [count]."""
+    return np.random.default_rng(_sequence(seed, "order", epoch)).permutation(count)
+
+
+def step_generator(seed: int, purpose: Purpose, number: int) -> torch.Generator:
+    """A generator for one step (or one measurement); `global` also seeds torch's own."""
+    state = int(_sequence(seed, purpose, number).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if purpose == "global":
+        torch.manual_seed(state)
+    return torch.Generator().manual_seed(state)

@@ -1,0 +1,188 @@
+"""Kills, signals, values that are not finite, full devices, damaged checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import genzoo_rwae as gz
+from genzoo_rwae.training.checkpoint import load_state
+
+KILLER = """\
+import os, signal
+from genzoo_rwae import hookimpl
+
+@hookimpl
+def genzoo_step_done(step):
+    if step == int(os.environ.get("KILL_AT", 0)):
+        os.kill(os.getpid(), getattr(signal, os.environ["KILL_WITH"]))
+"""
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_a_run_killed_in_mid_epoch_ends_bit_equal_to_an_undisturbed_one(
+    genzoo: Command, tiny_spec: Path, tmp_path: Path
+) -> None:
+    killer = tmp_path / "killer.py"
+    killer.write_text(KILLER)
+    # 89 batches an epoch: the steps around the end of one are the interesting ones
+    options = ("--set", "train.steps=100", "--set", "data.batch=16")
+    killed = genzoo(
+        "build", "tiny.yaml", "-o", "killed", "-p", "killer.py", *options,
+        KILL_AT="93", KILL_WITH="SIGKILL",
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
+    assert load_state(tmp_path / "killed" / "checkpoints" / "last.pt").step == 92
+    again = genzoo("build", "tiny.yaml", "-o", "killed", *options)
+    assert again.returncode == 0, again.stderr
+    assert "going on from step 92" in " ".join(again.stderr.split())
+    assert genzoo("build", "tiny.yaml", "-o", "whole", *options).returncode == 0
+    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("killed", "whole")]
+    assert weights[0] == weights[1]
+    states = [load_state(tmp_path / run / "checkpoints" / "last.pt") for run in ("killed", "whole")]
+    moments = [state.optimizer["state"][0]["exp_avg"] for state in states]
+    assert torch.equal(*moments)
+    rows = [
+        json.loads(line) for line in (tmp_path / "killed/metrics.jsonl").read_text().splitlines()
+    ]
+    steps = [row["step"] for row in rows if row["split"] == "train"]
+    assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_saves_and_says_how_to_go_on(
+    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    killer = tmp_path / "killer.py"
+    killer.write_text(KILLER)
+    monkeypatch.setenv("KILL_AT", "5")
+    monkeypatch.setenv("KILL_WITH", name)
+    before = signal.getsignal(getattr(signal, name))
+    zoo = gz.Zoo([str(killer)], use_entry_points=False)
+    with pytest.raises(gz.GenzooError, match=f"stopped by {name} at step 5; .*Go on") as caught:
+        gz.build(tiny_spec, run=tmp_path / "run", settings={"train.save_every": 1000}, zoo=zoo)
+    assert caught.value.exit_code == 128 + getattr(signal, name)
+    assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step == 5
+    assert signal.getsignal(getattr(signal, name)) is before
+
+
+POISON = """\
+from genzoo_rwae import hookimpl, penalty
+
+calls = 0
+
+@penalty("poison")
+def poison(q_ND, p_ND, /, *, after: int = 8):
+    "A penalty that is not a number after some calls."
+    global calls
+    calls += 1
+    return q_ND.square().mean() * (float("nan") if calls > after else 1.0)
+
+@hookimpl
+def genzoo_penalties():
+    yield poison
+"""
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_term_and_indices(
+    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "poison.py").write_text(POISON)
+    settings = ["plugins=[./poison.py]", "objective.static={use: poison}"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(gz.RunError) as caught:
+        gz.build(tiny_spec, run=tmp_path / "run", settings=settings)
+    message = str(caught.value)
+    # one call is the trial at assembly
+    assert "step 8: 'static' is not finite" in message
+    assert message.count(",") >= 15  # the indices of the batch of 16
+    state = load_state(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert state.step == 7
+    assert all(bool(value.isfinite().all()) for value in state.model.values())
+
+
+LIMITED = """\
+import os, resource
+from genzoo_rwae import hookimpl
+
+@hookimpl
+def genzoo_step_done(step):
+    if step == 6:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+"""
+
+
+def test_a_checkpoint_that_does_not_fit_stops_the_run_and_leaves_the_one_before(
+    genzoo: Command, tiny_spec: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "limited.py").write_text(LIMITED)
+    stopped = genzoo("build", "tiny.yaml", "-o", "run", "-p", "limited.py")
+    assert stopped.returncode == 1
+    assert "last.pt could not be written" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step == 5
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.pt"]
+    assert genzoo("build", "tiny.yaml", "-o", "run").returncode == 0
+
+
+def test_no_space_left_on_the_device_is_said_in_words(
+    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("genzoo_rwae.files.os.fsync", full)
+    with pytest.raises(gz.RunError, match="no space left on the device"):
+        gz.build(tiny_spec, run=tmp_path / "run")
+    assert not any(path.suffix == ".tmp" for path in (tmp_path / "run").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda raw: raw[: len(raw) // 2], "truncated, or not a checkpoint"),
+        (lambda raw: b"", "truncated, or not a checkpoint"),
+        (lambda raw: b"not a checkpoint at all", "truncated, or not a checkpoint"),
+    ],
+    ids=["half", "empty", "foreign bytes"],
+)
+def test_a_damaged_checkpoint_is_named_and_left(
+    tiny_spec: Path, tmp_path: Path, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    run = tmp_path / "run"
+    gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+    state = run / "checkpoints" / "last.pt"
+    damaged = damage(state.read_bytes())
+    state.write_bytes(damaged)
+    with pytest.raises(gz.CheckpointError, match=said) as caught:
+        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+    assert str(state) in str(caught.value)
+    assert state.read_bytes() == damaged
+
+
+class _Mischief:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("pwned",)
+
+
+def test_a_foreign_checkpoint_is_refused_and_executes_nothing(
+    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+    torch.save({"format": 1, "model": _Mischief()}, run / "checkpoints" / "last.pt")
+    with pytest.raises(gz.CheckpointError, match=r"last\.pt"):
+        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+    assert not (tmp_path / "pwned").exists()
+    torch.save({"state_dict": {}}, run / "checkpoints" / "last.pt")
+    with pytest.raises(gz.CheckpointError, match=r"it holds \['state_dict'\]"):
+        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
