@@ -1,0 +1,93 @@
+"""Write a page under docs/results/ from a run folder: figures, pictures, command, seed, time.
+
+    python benchmarks/results_page.py RUN docs/results/sprites.md --notes docs/results/sprites.notes.md
+
+Nothing on the page is typed by hand but the notes, which are copied below the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import genzoo_rwae as gz
+from genzoo_rwae.spec import load_spec
+
+PICTURES = {
+    "swap.png": "Rows share a static code, columns a motion; the donors stand at the edges.",
+    "reconstruction.png": "Test sequences above their reconstructions.",
+    "sample.png": "Unconditional samples.",
+    "rollout.png": "Samples four times as long as the training sequences.",
+}
+
+
+def rows(figures: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str, Any]]:
+    for name, figure in figures.items():
+        if isinstance(figure, dict) and "value" not in figure:
+            yield from rows(figure, f"{group}, {name}" if group else name)
+        else:
+            yield group, name, figure if isinstance(figure, dict) else {"value": figure}
+
+
+def figure_table(figures: Mapping[str, Any]) -> str:
+    lines = ["| measured | value | compare with | better |", "|---|---|---|---|"]
+    for group, name, figure in rows(figures):
+        others = dict(figure.get("baselines", {}))
+        if "chance" in figure:
+            others = {"chance": figure["chance"], **others}
+        compare = "; ".join(f"{what} {number:.4g}" for what, number in others.items())
+        lines.append(
+            f"| {group}: {name} | {figure['value']:.4g} | {compare} | {figure.get('good', '')} |"
+        )
+    return "\n".join(lines)
+
+
+def write_page(run: Path, page: Path, notes: Path | None) -> None:
+    spec = load_spec(run / "spec.yaml")
+    resolved: dict[str, Any] = spec.resolved or {}
+    model = gz.load(run)
+    last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    train = [row for row in last if row["split"] == "train"][-1]
+    folder = page.parent / page.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PICTURES:
+        shutil.copy(run / "pictures" / name, folder / name)
+    shutil.copy(run / "spec.yaml", folder / "spec.yaml")
+    versions = ", ".join(f"{name} {number}" for name, number in resolved["versions"].items())
+    facts = {
+        "command": f"`{resolved['command']}`",
+        "seed": spec.train.seed,
+        "training": f"{train['step']:,} steps, {train['seconds'] / 60:.1f} minutes",
+        "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
+        "machine": resolved["machine"],
+        "versions": versions,
+        "data": model.info.licence,
+    }
+    parts = [
+        f"# {spec.name}",
+        spec.description,
+        "\n".join(f"- {name}: {value}" for name, value in facts.items()),
+        "## Figures",
+        figure_table(json.loads((run / "evaluation.json").read_text())),
+    ]
+    if notes:
+        parts += ["## Reading them", notes.read_text().strip()]
+    parts += ["## Pictures"]
+    parts += [f"![{said}]({page.stem}/{name})\n\n{said}" for name, said in PICTURES.items()]
+    parts += [
+        f"The resolved spec, with the origin of every value: [spec.yaml]({page.stem}/spec.yaml)."
+    ]
+    page.write_text("\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--notes", type=Path, default=None)
+    arguments = parser.parse_args()
+    write_page(arguments.run, arguments.page, arguments.notes)

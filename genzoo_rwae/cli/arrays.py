@@ -1,0 +1,56 @@
+"""Arrays that verbs write and the sequences that they take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genzoo_rwae.errors import SpecError
+from genzoo_rwae.files import write_atomic_with
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genzoo_rwae.sequence_model import SequenceModel
+    from genzoo_rwae.sequences import SequenceData, Split
+    from genzoo_rwae.zoo import Zoo
+
+__all__ = ["open_run", "pick", "save_arrays"]
+
+
+def save_arrays(path: Path, **arrays: Tensor) -> Path:
+    """Write tensors as a compressed .npz without pickles."""
+    plain: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
+    return write_atomic_with(path, lambda file: np.savez_compressed(file, **plain))
+
+
+def pick(data: SequenceData, text: str | None, count: int, option: str) -> np.ndarray:
+    """Indices from the text of an option, or `count` of them spread over the split.
+
+    Raises:
+        SpecError: the text holds no whole numbers, or some that the split does not have.
+    """
+    from genzoo_rwae.evaluation.codes import spread_indices
+
+    if text is None:
+        return spread_indices(len(data), count)
+    try:
+        indices = np.array([int(word) for word in text.split(",")])
+    except ValueError:
+        raise SpecError(f"{option} {text}: wanted whole numbers, as 0,5,12") from None
+    if len(data) == 0 or indices.min() < 0 or indices.max() >= len(data):
+        raise SpecError(f"{option} {text}: the split has the sequences 0 to {len(data) - 1}")
+    return indices
+
+
+def open_run(run: Path, split: Split, zoo: Zoo) -> tuple[SequenceModel, SequenceData]:
+    """The model of a run folder and one split of its data."""
+    from genzoo_rwae.assemble import open_split
+    from genzoo_rwae.run import load
+    from genzoo_rwae.run_folder import RunFolder
+    from genzoo_rwae.spec import load_spec
+
+    model = load(run, zoo=zoo)
+    return model, open_split(load_spec(RunFolder.open(run).spec, zoo=zoo), split)

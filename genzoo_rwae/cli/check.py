@@ -1,0 +1,128 @@
+"""`genzoo check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genzoo_rwae.cli.session import AsJson, Session, Settings, SpecPath, print_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genzoo_rwae.assemble import Assembled
+    from genzoo_rwae.sequence_model import SequenceModel
+    from genzoo_rwae.spec import Spec
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def check(
+        context: typer.Context,
+        spec: SpecPath,
+        settings: Settings = None,
+        resolved: Annotated[
+            bool, typer.Option("--resolved", help="Print every value and where it came from.")
+        ] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Everything that `build` does up to assembly: problems, or a table of parts."""
+        from genzoo_rwae.run import check as check_spec
+        from genzoo_rwae.spec import plain, render
+
+        session: Session = context.obj
+        loaded, assembled = check_spec(spec, settings=settings or (), zoo=session.zoo)
+        if as_json:
+            print_json({"spec": plain(loaded), "parts": _rows(loaded, assembled)})
+        elif resolved:
+            print(render(loaded), end="")
+        else:
+            _print_table(loaded, assembled)
+
+
+def _rows(spec: Spec, assembled: Assembled) -> list[dict[str, Any]]:
+    model = assembled.model
+    shapes = _shapes(model, spec.data.slot.batch)
+    rows = []
+    for part in spec.parts():
+        module = _module_of(model, part.path)
+        rows.append(
+            {
+                "part": part.path,
+                "uses": part.name,
+                "parameters": _count(module) if module is not None else 0,
+                "shape": shapes.get(part.path, ""),
+            }
+        )
+    return rows
+
+
+def _shapes(model: SequenceModel, batch: int) -> dict[str, str]:
+    """What each part gives for a batch, by the part's path; found by one pass over zeros."""
+    import torch
+
+    from genzoo_rwae.codes import DiagonalGaussian
+
+    shapes: dict[str, str] = {}
+    rows = min(batch, 2)
+
+    def note(name: str, output: object) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        first = first.mean if isinstance(first, DiagonalGaussian) else first
+        if isinstance(first, torch.Tensor):
+            sizes = ["B" if size == rows else str(size) for size in first.shape[:1]]
+            if first.shape[0] == rows * model.info.length:
+                sizes = ["B*T"]
+            shapes[name] = f"[{', '.join([*sizes, *map(str, first.shape[1:])])}]"
+
+    hooks = [
+        module.register_forward_hook(
+            lambda _module, _inputs, output, name=_path_of(name): note(name, output)
+        )
+        for name, module in model.named_modules()
+        if name
+    ]
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        x_BT = torch.zeros(rows, model.info.length, *model.info.frame_shape)
+        model(x_BT, torch.full((rows,), model.info.length), None)
+    model.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    sizes = [batch, model.info.length, *model.info.frame_shape]
+    shapes["data"] = f"[{', '.join(map(str, sizes))}]"
+    return shapes
+
+
+def _path_of(module: str) -> str:
+    """`static_head.law` is `model.static.head.law` in a spec."""
+    head, dot, rest = module.partition(".")
+    return f"model.{head.replace('_', '.')}{dot}{rest}"
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _module_of(model: nn.Module, path: str) -> nn.Module | None:
+    """The module that a part of `model:` became, if it has kept the part's name."""
+    if path == "model":
+        return model
+    return next((m for name, m in model.named_modules() if name and _path_of(name) == path), None)
+
+
+def _print_table(spec: Spec, assembled: Assembled) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{spec.name}: no problems", title_justify="left", box=None)
+    for column in ("part", "uses", "parameters", "shape"):
+        table.add_column(column, justify="right" if column == "parameters" else "left")
+    for row in _rows(spec, assembled):
+        count = f"{row['parameters']:,}" if row["parameters"] else ""
+        table.add_row(row["part"], row["uses"], count, row["shape"])
+    Console().print(table, highlight=False, markup=False)

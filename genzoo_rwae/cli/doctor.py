@@ -1,0 +1,70 @@
+"""`genzoo doctor`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from genzoo_rwae.cli.session import AsJson, Session, print_json
+
+__all__ = ["add_to"]
+
+# extra -> (module that it brings, what is lost without it)
+_EXTRAS = {"xformers": ("xformers", "memory-efficient attention on CUDA")}
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+        """Say what this installation has and lacks: versions, processor, extras, data, plugins."""
+        session: Session = context.obj
+        found = _examine(session)
+        if as_json:
+            print_json(found)
+            return
+        for topic, facts in found.items():
+            print(topic)
+            for name, value in facts.items():
+                print(f"  {name:18} {value}")
+
+
+def _examine(session: Session) -> dict[str, dict[str, Any]]:
+    from importlib.util import find_spec
+
+    import torch
+
+    from genzoo_rwae.run import versions
+    from genzoo_rwae.training.precision import has_fast_bfloat16
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    fast = has_fast_bfloat16(device)
+    data = os.environ.get("GENZOO_DATA", "")
+    return {
+        "versions": versions(),
+        "machine": {
+            "device": device,
+            "threads": torch.get_num_threads(),
+            "processor": torch.backends.cpu.get_cpu_capability(),
+            "bfloat16": "in hardware: precision auto takes it"
+            if fast
+            else "not in hardware: precision auto stays with float32",
+        },
+        "extras": {
+            extra: "installed"
+            if find_spec(module)
+            else f"not installed; without it: no {lost} (pip install 'genzoo-rwae[{extra}]')"
+            for extra, (module, lost) in _EXTRAS.items()
+        },
+        "data": {
+            "GENZOO_DATA": (data if Path(data).is_dir() else f"{data}: no such folder")
+            if data
+            else "not set: sources want their root in the spec",
+        },
+        "plugins": {
+            plugin.name: plugin.error or f"{plugin.origin}, {plugin.location}"
+            for plugin in session.zoo.plugins()
+        },
+    }

@@ -1,0 +1,47 @@
+"""`genzoo encode`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genzoo_rwae.cli.session import AsJson, Force, Run, Session, SplitName, print_json
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def encode(
+        context: typer.Context,
+        run: Run,
+        split: SplitName = "test",
+        most: Annotated[
+            int | None, typer.Option("-n", min=1, help="Sequences, spread evenly [all].")
+        ] = None,
+        output: Annotated[
+            Path | None, typer.Option("-o", "--output", help="A file [RUN/codes-SPLIT.npz].")
+        ] = None,
+        force: Force = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Write the codes of a split: posterior means and labels."""
+        from genzoo_rwae.cli.arrays import open_run, save_arrays
+        from genzoo_rwae.errors import SpecError
+        from genzoo_rwae.evaluation import encode_split
+
+        session: Session = context.obj
+        path = output or run / f"codes-{split}.npz"
+        if path.exists() and not force:
+            raise SpecError(f"{path} is there already; give another file with -o, or say --force")
+        model, data = open_run(run, split, session.zoo)
+        codes = encode_split(model, data, most or len(data))
+        labels = {f"factor_{name}": values for name, values in codes.factors.items()}
+        save_arrays(path, static=codes.static_ND, dynamic=codes.dynamic_NTD, **labels)
+        if as_json:
+            print_json({"files": [path], "static": list(codes.static_ND.shape),
+                        "dynamic": list(codes.dynamic_NTD.shape)})  # fmt: skip
+        else:
+            print(path)

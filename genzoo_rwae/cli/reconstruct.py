@@ -1,0 +1,61 @@
+"""`genzoo reconstruct`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genzoo_rwae.cli.session import (
+    AsJson,
+    Force,
+    Indices,
+    Run,
+    Session,
+    SplitName,
+    new_folder,
+    print_json,
+)
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def reconstruct(
+        context: typer.Context,
+        run: Run,
+        split: SplitName = "test",
+        indices: Indices = None,
+        output: Annotated[
+            Path | None, typer.Option("-o", "--output", help="A folder [RUN/reconstruct].")
+        ] = None,
+        force: Force = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Encode and decode sequences of the run's data: pictures, arrays and errors."""
+        from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
+        from genzoo_rwae.report.pictures import reconstruction_rows, save_png
+
+        session: Session = context.obj
+        model, data = open_run(run, split, session.zoo)
+        batch = data.take(pick(data, indices, 8, "--indices"))
+        folder = new_folder(output or run / "reconstruct", force=force)
+        made = model.reconstruct(batch.x_BT, batch.lengths_B)
+        picture = reconstruction_rows(
+            model.prepare(batch.x_BT), made.x_hat_BT, lengths_B=batch.lengths_B
+        )
+        written = [
+            save_png(picture, folder / "reconstruction.png"),
+            save_arrays(
+                folder / "reconstruction.npz", x_hat=made.x_hat_BT, mse=made.mse_B,
+                indices=batch.indices_B,
+            ),
+        ]  # fmt: skip
+        if as_json:
+            errors = dict(zip(batch.indices_B.tolist(), made.mse_B.tolist(), strict=True))
+            print_json({"files": written, "mse": errors})
+        else:
+            print("\n".join(map(str, written)))
+            print(f"mean squared error per value: {made.mse_B.mean().item():.6f}")

@@ -1,0 +1,53 @@
+"""`genzoo sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genzoo_rwae.cli.session import AsJson, Force, Run, Session, new_folder, print_json
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def sample(
+        context: typer.Context,
+        run: Run,
+        count: Annotated[int, typer.Option("-n", min=1, help="How many sequences.")] = 8,
+        length: Annotated[
+            int | None, typer.Option(min=1, help="Steps of each [those of the data].")
+        ] = None,
+        seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+        output: Annotated[
+            Path | None, typer.Option("-o", "--output", help="A folder [RUN/sample-SEED].")
+        ] = None,
+        force: Force = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Draw sequences from the priors: pictures and the arrays themselves."""
+        import torch
+
+        from genzoo_rwae.cli.arrays import save_arrays
+        from genzoo_rwae.report.pictures import clip_film, clip_rows, save_gif, save_png
+        from genzoo_rwae.run import load
+
+        session: Session = context.obj
+        model = load(run, zoo=session.zoo)
+        folder = new_folder(output or run / f"sample-{seed}", force=force)
+        drawn = model.sample(count, length, torch.Generator().manual_seed(seed))
+        written = [
+            save_png(clip_rows(drawn.x_BT), folder / "sample.png"),
+            save_gif(clip_film(drawn.x_BT), folder / "sample.gif"),
+            save_arrays(
+                folder / "sample.npz",
+                x=drawn.x_BT, static=drawn.static_BD, dynamic=drawn.dynamic_BTD,
+            ),
+        ]  # fmt: skip
+        if as_json:
+            print_json({"files": written})
+        else:
+            print("\n".join(map(str, written)))

@@ -1,0 +1,149 @@
+"""What all verbs share: plugins asked for on the command line, where to write, how to fail."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from genzoo_rwae.errors import GenzooError, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from genzoo_rwae.zoo import Zoo
+
+__all__ = [
+    "AsJson",
+    "Force",
+    "Indices",
+    "Run",
+    "Session",
+    "Settings",
+    "SpecPath",
+    "SplitName",
+    "new_folder",
+    "print_json",
+    "take_global_options",
+]
+
+SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or zoo:NAME.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `genzoo build` made.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="A value over the spec's; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Indices = Annotated[
+    str | None, typer.Option(metavar="I,J,...", help="Places in the split [spread evenly].")
+]
+SplitName = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose sequences.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
+
+
+@dataclass
+class Session:
+    """One call of the command.
+
+    Attributes:
+        plugins: what stood after `-p`.
+        debug: show tracebacks.
+    """
+
+    plugins: list[str] = field(default_factory=list)
+    debug: bool = False
+
+    @cached_property
+    def zoo(self) -> Zoo:
+        """All plugins of this call; broken ones that nobody asked for are said on stderr."""
+        from genzoo_rwae.zoo import Zoo
+
+        zoo = Zoo(self.plugins)
+        for warning in zoo.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        return zoo
+
+    @cached_property
+    def console(self) -> Console:
+        """Where progress goes; results for programs go to stdout by themselves."""
+        from rich.console import Console
+
+        return Console(stderr=True)
+
+    def add_commands(self, app: typer.Typer) -> None:
+        """Let plugins add verbs, if there are any plugins."""
+        from importlib.metadata import entry_points
+
+        if not self.plugins and not entry_points(group="genzoo_rwae"):
+            return
+        for plugin, _ in self.zoo.call("genzoo_commands", app=app):
+            del plugin
+
+    def fail(self, error: GenzooError) -> NoReturn:
+        """Print an error without a traceback and leave with its code."""
+        placed = isinstance(error, SpecError) and error.problems[0].file
+        print(error if placed else f"genzoo: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+    def fail_unexpectedly(self, error: Exception) -> NoReturn:
+        """An exception that is no GenzooError: a plugin's, or a fault of ours."""
+        plugin = self.__dict__["zoo"].blame(error) if "zoo" in self.__dict__ else None
+        reason = f"{type(error).__name__}: {error}"
+        if plugin:
+            print(
+                f"genzoo: plugin '{plugin.name}' ({plugin.location}) failed: {reason}\n"
+                "--debug shows where",
+                file=sys.stderr,
+            )
+            sys.exit(3)
+        print(
+            f"genzoo: {reason}\nThis is a fault of genzoo-rwae, not yours; --debug shows the "
+            "traceback that a report of it needs.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+def take_global_options(arguments: list[str]) -> tuple[Session, list[str]]:
+    """Take `-p X`, `--plugin X` and `--debug` out of a command line, wherever they stand.
+
+    >>> take_global_options(["build", "a.yaml", "-p", "mine.py"])
+    (Session(plugins=['mine.py'], debug=False), ['build', 'a.yaml'])
+    """
+    session, rest = Session(), []
+    words = iter(arguments)
+    for word in words:
+        if word == "--debug":
+            session.debug = True
+        elif word in ("-p", "--plugin"):
+            reference = next(words, None)
+            if reference is None:
+                session.fail(SpecError(f"{word} wants a plugin: a file, a module, or no:NAME"))
+            session.plugins.append(reference)
+        elif word.startswith("--plugin="):
+            session.plugins.append(word.removeprefix("--plugin="))
+        else:
+            rest.append(word)
+    return session, rest
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def new_folder(path: Path, *, force: bool) -> Path:
+    """A folder to write into.
+
+    Raises:
+        SpecError: it holds something, and nobody said --force.
+    """
+    if path.exists() and not force and (not path.is_dir() or any(path.iterdir())):
+        raise SpecError(f"{path} is there already; give another place with -o, or say --force")
+    path.mkdir(parents=True, exist_ok=True)
+    return path

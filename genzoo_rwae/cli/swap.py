@@ -1,0 +1,55 @@
+"""`genzoo swap`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genzoo_rwae.cli.session import AsJson, Force, Run, Session, SplitName, new_folder, print_json
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    @app.command()
+    def swap(
+        context: typer.Context,
+        run: Run,
+        static: Annotated[
+            str | None,
+            typer.Option(metavar="I,J,...", help="Sequences that give the static codes (rows)."),
+        ] = None,
+        motion: Annotated[
+            str | None,
+            typer.Option(metavar="I,J,...", help="Sequences that give the motion (columns)."),
+        ] = None,
+        split: SplitName = "test",
+        output: Annotated[
+            Path | None, typer.Option("-o", "--output", help="A folder [RUN/swap].")
+        ] = None,
+        force: Force = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Every static code with every motion: a grid as PNG and GIF, and the arrays."""
+        from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
+        from genzoo_rwae.report.compose import swap_all
+        from genzoo_rwae.report.pictures import save_gif, save_png, swap_grid, swap_sheet
+
+        session: Session = context.obj
+        model, data = open_run(run, split, session.zoo)
+        rows = data.take(pick(data, static, 6, "--static")).x_BT
+        columns = data.take(pick(data, motion, 6, "--motion")).x_BT
+        folder = new_folder(output or run / "swap", force=force)
+        swapped_RCT = swap_all(model, rows, columns)
+        donors = model.prepare(rows), model.prepare(columns)
+        written = [
+            save_png(swap_sheet(*donors, swapped_RCT), folder / "swap.png"),
+            save_gif(swap_grid(*donors, swapped_RCT), folder / "swap.gif"),
+            save_arrays(folder / "swap.npz", x=swapped_RCT),
+        ]
+        if as_json:
+            print_json({"files": written})
+        else:
+            print("\n".join(map(str, written)))
