@@ -1,6 +1,6 @@
 """Write a page under docs/results/ from a run folder: figures, pictures, command, seed, time.
 
-    python benchmarks/results_page.py RUN docs/results/sprites.md --notes docs/results/sprites.notes.md
+    python benchmarks/results_page.py RUN docs/results/NAME.md --notes NOTES.md
 
 Nothing on the page is typed by hand but the notes, which are copied below the figures.
 """

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Catalogue", "Entry", "Paper", "catalogue", "package_file", "zoo_specs"]
+__all__ = ["Catalogue", "Entry", "Paper", "catalogue", "markdown_table", "package_file", "zoo_specs"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,16 @@ def catalogue() -> Catalogue:
     return Catalogue(
         tuple(_entry(kind, row) for kind, rows in raw["components"].items() for row in rows)
     )
+
+
+def markdown_table() -> str:
+    """The catalogue as a Markdown table, for the README."""
+    lines = ["| kind | name | what it is |", "|---|---|---|"]
+    lines += [
+        f"| {entry.kind} | `{entry.name}` | {entry.summary.replace('|', chr(92) + '|')} |"
+        for entry in catalogue().entries
+    ]
+    return "\n".join(lines)
 
 
 def _entry(kind: str, row: dict[str, object]) -> Entry:

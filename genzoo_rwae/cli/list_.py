@@ -35,9 +35,17 @@ def add_to(app: typer.Typer) -> None:
     def list_components(
         context: typer.Context,
         kind: Annotated[str | None, typer.Argument(help="One kind, as 'penalties'.")] = None,
+        markdown: Annotated[
+            bool, typer.Option("--markdown", help="Print the built-ins as a Markdown table.")
+        ] = False,
         as_json: AsJson = False,
     ) -> None:
         """List components, built in and of plugins; specs of the zoo at the end."""
+        if markdown:
+            from genzoo_rwae.catalogue import markdown_table
+
+            print(markdown_table())
+            return
         from genzoo_rwae.catalogue import zoo_specs
         from genzoo_rwae.kinds import KINDS
 

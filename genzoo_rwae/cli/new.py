@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ import typer
 __all__ = ["add_to"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_TAKEN = ("hookimpl", "penalty", "torch")  # the plugin's function would hide what its files import
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,7 +35,8 @@ def add_to(app: typer.Typer) -> None:
         from genzoo_rwae.spec import find_spec
 
         text = find_spec(origin).read_text(encoding="utf-8")
-        _write_new(path, re.sub(r"(?m)^name: .*$", f"name: {_run_name(path.stem)}", text, count=1))
+        named = re.sub(r"(?m)^name: .*$", f"name: {_run_name(path.stem)}", text, count=1)
+        _write_new({path: named})
         print(f"{path}\nnext: genzoo check {path}, then genzoo build {path}")
 
     @group.command()
@@ -46,11 +50,10 @@ def add_to(app: typer.Typer) -> None:
         """Write an installable plugin with a penalty of its own, and its tests."""
         from genzoo_rwae.errors import SpecError
 
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name in _TAKEN:
             raise SpecError(f"'{name}' is no name for a plugin; wanted kebab-case, as 'my-penalty'")
         where = folder or Path(name)
-        for inside, text in plugin_files(name).items():
-            _write_new(where / inside, text)
+        _write_new({where / inside: text for inside, text in plugin_files(name).items()})
         print(f"{where}\nnext: pip install -e {where}, then genzoo show penalty {name}")
 
 
@@ -76,13 +79,19 @@ def plugin_files(name: str) -> dict[str, str]:
 
 
 def _run_name(stem: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-") or "my-run"
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-")[:100] or "my-run"
+    # YAML would read these as a number, a truth value or nothing
+    is_no_text = name[0].isdigit() or name.lower() in ("true", "false", "null")
+    return f'"{name}"' if is_no_text else name
 
 
-def _write_new(path: Path, text: str) -> None:
+def _write_new(files: Mapping[Path, str]) -> None:
+    """Write files, or none of them if one is there already."""
     from genzoo_rwae.errors import SpecError
     from genzoo_rwae.files import write_atomic
 
-    if path.exists():
-        raise SpecError(f"{path} is there already and is left as it is; give another name")
-    write_atomic(path, text)
+    for path in files:
+        if path.exists():
+            raise SpecError(f"{path} is there already and is left as it is; give another name")
+    for path, text in files.items():
+        write_atomic(path, text)
