@@ -7,7 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Catalogue", "Entry", "Paper", "catalogue", "markdown_table", "package_file", "zoo_specs"]
+__all__ = [
+    "Catalogue",
+    "Entry",
+    "Paper",
+    "catalogue",
+    "markdown_table",
+    "package_file",
+    "zoo_specs",
+]
 
 
 @dataclass(frozen=True)

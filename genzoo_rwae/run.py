@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 from genzoo_rwae.assemble import Assembled, assemble, open_split
-from genzoo_rwae.errors import CheckpointError
+from genzoo_rwae.errors import CheckpointError, SpecError
 from genzoo_rwae.evaluation import Splits, measure
 from genzoo_rwae.report.compose import compose_pictures, compose_report
 from genzoo_rwae.run_folder import RunFolder
@@ -68,6 +68,7 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
 
     began = time.monotonic()
     splits = open_splits(spec)
+    _check_batch(spec, len(splits.train))
     info = splits.train.info
     assembled = assemble(spec, info)
     for _ in zoo.call("genzoo_model_built", model=assembled.model, spec=spec):
@@ -108,7 +109,9 @@ def check(
         SpecError, DataError, PluginError: as `build`.
     """
     loaded = load_spec(spec, zoo=zoo or Zoo(), settings=settings)
-    return loaded, assemble(loaded, open_split(loaded, "train").info)
+    train = open_split(loaded, "train")
+    _check_batch(loaded, len(train))
+    return loaded, assemble(loaded, train.info)
 
 
 def load(
@@ -149,6 +152,20 @@ def load(
 def open_splits(spec: Spec) -> Splits:
     """The three splits of a spec's data."""
     return Splits(*(open_split(spec, split) for split in ("train", "validation", "test")))
+
+
+def _check_batch(spec: Spec, sequences: int) -> None:
+    batch = spec.data.slot.batch
+    if sequences < batch:
+        raise SpecError(
+            [
+                spec.problem(
+                    "data.batch",
+                    f"a batch of {batch} from a training split of {sequences} sequences",
+                    f"wanted {sequences} or less",
+                )
+            ]
+        )
 
 
 def _with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:

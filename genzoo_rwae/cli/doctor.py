@@ -12,14 +12,11 @@ from genzoo_rwae.cli.session import AsJson, Session, print_json
 
 __all__ = ["add_to"]
 
-# extra -> (module that it brings, what is lost without it)
-_EXTRAS = {"xformers": ("xformers", "memory-efficient attention on CUDA")}
-
 
 def add_to(app: typer.Typer) -> None:
     @app.command()
     def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-        """Say what this installation has and lacks: versions, processor, extras, data, plugins."""
+        """Say what this installation has and lacks: versions, processor, data, plugins."""
         session: Session = context.obj
         found = _examine(session)
         if as_json:
@@ -32,8 +29,6 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _examine(session: Session) -> dict[str, dict[str, Any]]:
-    from importlib.util import find_spec
-
     import torch
 
     from genzoo_rwae.run import versions
@@ -51,12 +46,6 @@ def _examine(session: Session) -> dict[str, dict[str, Any]]:
             "bfloat16": "in hardware: precision auto takes it"
             if fast
             else "not in hardware: precision auto stays with float32",
-        },
-        "extras": {
-            extra: "installed"
-            if find_spec(module)
-            else f"not installed; without it: no {lost} (pip install 'genzoo-rwae[{extra}]')"
-            for extra, (module, lost) in _EXTRAS.items()
         },
         "data": {
             "GENZOO_DATA": (data if Path(data).is_dir() else f"{data}: no such folder")

@@ -99,9 +99,10 @@ def compose_report(
             )
         ),
     )
+    said = f"Data: {model.info.licence}" if model.info.licence else ""
     facts = RunFacts(
         name=spec.name,
-        summary=" ".join(part for part in (spec.description, model.info.licence) if part),
+        summary=" ".join((spec.description, said)).strip(),
         training="finished" if finished else "unfinished",
         command=command,
         versions=resolved.get("versions", {}),

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from genzoo_rwae.errors import DataError
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.training.randomness import epoch_order
 
@@ -18,17 +17,10 @@ class Batches:
     """The training split as an endless, resumable series of full batches.
 
     An epoch's last, smaller batch is left out: penalties compare whole batches.
-
-    Raises:
-        DataError: the split has fewer sequences than one batch.
+    The split has as many sequences as a batch at least (`genzoo_rwae.run` has checked it).
     """
 
     def __init__(self, data: SequenceData, size: int, seed: int) -> None:
-        if len(data) < size:
-            raise DataError(
-                f"the training split has {len(data)} sequences, fewer than data.batch: {size}; "
-                "make the batch smaller"
-            )
         self.data, self.size, self.seed = data, size, seed
         self.per_epoch = len(data) // size
 

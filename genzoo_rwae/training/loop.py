@@ -119,34 +119,37 @@ class Trainer:
         self._resume()
         first_step = self.step
         began = time.monotonic() - self.seconds
-        saved_at = validated_at = time.monotonic()
         self._say_how()
-        with _signals() as signals, TrainingBar(self.console, self._share()) as bar:
-            batches = self.batches.start(self.step, self.limit) if not self._over() else iter(())
-            clock = _Clock()
-            for batch in batches:
-                row = self._train_step(batch, clock)
-                self.step += 1
-                self.seconds = time.monotonic() - began
-                self._record(row, bar)
-                over = self._over()
-                if self.step % (self.batches.per_epoch * self.spec.train.validate_every) == 0:
-                    self._validate()
-                    validated_at = self.step
-                if over or time.monotonic() - saved_at >= self.spec.train.save_every:
-                    self._save()
-                    saved_at = time.monotonic()
-                if signals.received and not over:
-                    self._save()
-                    self._stop(signals.received)
-                if over:
-                    break
-        if validated_at != self.step and len(self.validation):
-            self._validate()
-        for tracker in self.trackers:
-            tracker.close()
+        try:
+            with _signals() as signals, TrainingBar(self.console, self._share()) as bar:
+                self._train(began, signals, bar)
+        finally:
+            for tracker in self.trackers:
+                tracker.close()
         self.run.save_model(self.model)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
+
+    def _train(self, began: float, signals: _Signals, bar: TrainingBar) -> None:
+        if self._over():
+            return
+        saved_at, clock = time.monotonic(), _Clock()
+        between = self.batches.per_epoch * self.spec.train.validate_every
+        for batch in self.batches.start(self.step, self.limit):
+            row = self._train_step(batch, clock)
+            self.step += 1
+            self.seconds = time.monotonic() - began
+            over = self._over()
+            self._record(row, bar)
+            if over or self.step % between == 0:
+                self._validate()
+            if over or time.monotonic() - saved_at >= self.spec.train.save_every:
+                self._save()
+                saved_at = time.monotonic()
+            if over:
+                return
+            if signals.received:
+                self._save()
+                self._stop(signals.received)
 
     def _train_step(self, batch: Batch, clock: _Clock) -> dict[str, Any]:
         settings = self.spec.train
@@ -202,12 +205,12 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> None:
-        if not len(self.validation):
-            return
+        if len(self.validation) < 2:
+            return  # no divergence of samples has a meaning for less
         self.model.eval()
         generator = step_generator(self.spec.train.seed, "measure", 0)
         count, size = min(len(self.validation), _VALIDATED), self.spec.data.slot.batch
-        starts = [start for start in range(0, count, size) if count - start > 1 or count == 1]
+        starts = [start for start in range(0, count, size) if count - start > 1]
         totals: dict[str, float] = {}
         for start in starts:
             batch = self.validation.take(np.arange(start, min(start + size, count)))

@@ -90,7 +90,7 @@ def test_a_second_build_trains_nothing_and_keeps_the_weights(built: Path) -> Non
 
 def test_the_resolved_spec_says_where_every_value_came_from(built: Path) -> None:
     text = (built / "spec.yaml").read_text()
-    assert re.search(r"weight: 10\.0 +# .*tiny\.yaml:10:32", text)
+    assert re.search(r"weight: 10\.0 +# .*tiny\.yaml:11:30", text)
     assert re.search(r"use: reconstruction +# --set evaluate", text)
     assert re.search(r"weight_decay: 0\.0001 +# default", text)
     assert "torch: 2" in text
