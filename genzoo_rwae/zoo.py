@@ -15,21 +15,28 @@ import importlib
 import importlib.util
 import inspect
 import os
-import sys
 import traceback
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from genzoo_rwae import hookspecs
 from genzoo_rwae.catalogue import Entry, catalogue
-from genzoo_rwae.components import Component, component_of, summary_of
+from genzoo_rwae.components import Component, summary_of
 from genzoo_rwae.description import Description, describe, source_of
 from genzoo_rwae.errors import GenzooError, PluginError
-from genzoo_rwae.kinds import KINDS
+from genzoo_rwae.plugin_modules import (
+    Origin,
+    Plugin,
+    check_hooks,
+    import_file,
+    import_module,
+    offered,
+    reason_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,27 +46,6 @@ __all__ = ["BUILT_IN", "Plugin", "Registered", "Summary", "UnknownComponentError
 
 BUILT_IN = "genzoo"
 """The name of the built-in plugin, as in `use: genzoo:mmd`."""
-
-Origin = Literal["built-in", "entry point", "spec", "command line", "python"]
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A loaded (or failed) plugin.
-
-    Attributes:
-        name: what `-p no:NAME` and `use: NAME:component` call it.
-        origin: who asked for it.
-        location: its file or module.
-        sha256: digest of a plugin file; empty for modules.
-        error: why it could not be loaded; empty if it was.
-    """
-
-    name: str
-    origin: Origin
-    location: str
-    sha256: str = ""
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +142,7 @@ class Zoo:
                 f"plugin '{name}' ({location}) is wanted by the {origin} and blocked "
                 f"by -p no:{name}; drop one of the two"
             )
-        module = _import_file(path, origin) if path else _import_module(reference, origin)
+        module = import_file(path, origin) if path else import_module(reference, origin)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
         return self.register(module, Plugin(name, origin, location, sha256))
 
@@ -168,20 +154,20 @@ class Zoo:
         """
         if plugin.name == BUILT_IN:
             raise PluginError(
-                f"plugin '{plugin.name}' ({plugin.location}): that is the name of the built-in "
+                f"{plugin}: that is the name of the built-in "
                 "components, as in `use: genzoo:mmd`; rename it"
             )
         known = self._plugins.get(self._manager.get_name(module) or "")
         if known:  # an installed plugin that a spec names by its module
             return known
-        _check_hooks(module, plugin)
+        check_hooks(module, plugin)
         try:
             self._manager.register(module, name=plugin.name)
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(f"plugin '{plugin.name}' ({plugin.location}): {error}") from error
+            raise PluginError(f"{plugin}: {error}") from error
         self._plugins[plugin.name] = plugin
         try:
-            self._components[plugin.name] = self._offered(module, plugin)
+            self._components[plugin.name] = offered(module, plugin)
         except PluginError:
             self._manager.unregister(name=plugin.name)
             del self._plugins[plugin.name]
@@ -209,7 +195,7 @@ class Zoo:
         try:
             self.register(point.load(), plugin)
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-            reason = str(error) if isinstance(error, PluginError) else _reason(error)
+            reason = str(error) if isinstance(error, PluginError) else reason_of(error)
             self._plugins[point.name] = Plugin(point.name, "entry point", point.value, error=reason)
             self.warnings.append(f"plugin '{point.name}' ({point.value}) is broken: {reason}")
 
@@ -341,9 +327,7 @@ class Zoo:
             except GenzooError:
                 raise
             except Exception as error:
-                raise PluginError(
-                    f"plugin '{plugin.name}' ({plugin.location}) failed in {hook}: {_reason(error)}"
-                ) from error
+                raise PluginError(f"{plugin} failed in {hook}: {reason_of(error)}") from error
         return results
 
     def implements(self, hook: str) -> bool:
@@ -392,115 +376,3 @@ class Zoo:
             f"registry.yaml says that {entry.module} offers the {entry.kind} '{entry.name}', "
             "but its hooks do not yield it"
         )
-
-    def _offered(self, module: object, plugin: Plugin) -> tuple[Component, ...]:
-        found: list[Component] = []
-        for kind in KINDS.values():
-            implementation = getattr(module, kind.hook, None)
-            if implementation is None:
-                continue
-            try:
-                things = list(implementation())
-            except Exception as error:
-                raise PluginError(
-                    f"plugin '{plugin.name}' ({plugin.location}) failed in {kind.hook}: "
-                    f"{_reason(error)}"
-                ) from error
-            for thing in things:
-                component = component_of(thing)
-                if component is None or component.kind != kind.name:
-                    what = f"a {component.kind}" if component else repr(thing)
-                    decorator = kind.name.replace("-", "_")
-                    raise PluginError(
-                        f"plugin '{plugin.name}' ({plugin.location}): {kind.hook} yields {what}; "
-                        f"wanted functions or classes under @{decorator}('name')"
-                    )
-                if any((c.kind, c.name) == (component.kind, component.name) for c in found):
-                    raise PluginError(
-                        f"plugin '{plugin.name}' ({plugin.location}) offers two "
-                        f"{kind.plural} called '{component.name}'"
-                    )
-                found.append(component)
-        return tuple(found)
-
-
-def _import_file(path: Path, origin: Origin) -> ModuleType:
-    if not path.is_file():
-        raise PluginError(
-            f"plugin file {path} (wanted by the {origin}) is not there; paths in a spec are "
-            "relative to the spec's folder, after -p to the current one"
-        )
-    # a real, prefixed name: dataclasses, pickling and annotations look modules up in sys.modules
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    name = f"genzoo_plugin_{path.stem}_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except PluginError:
-        del sys.modules[name]
-        raise
-    except (Exception, SystemExit) as error:  # a script that ends with sys.exit()
-        del sys.modules[name]
-        raise PluginError(f"plugin file {path} cannot be imported: {_reason(error)}") from error
-    return module
-
-
-def _import_module(name: str, origin: Origin) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except PluginError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"plugin module '{name}' (wanted by the {origin}) cannot be imported: {_reason(error)}"
-        ) from error
-
-
-def _check_hooks(module: object, plugin: Plugin) -> None:
-    """Find what pluggy passes over in silence: misspelt hooks and forgotten decorators."""
-    where = f"plugin '{plugin.name}' ({plugin.location})"
-    implemented = 0
-    # of a module its own names; an object's hooks are methods of its class
-    names = vars(module) if inspect.ismodule(module) else dir(module)
-    for name in list(names):
-        thing = getattr(module, name, None)
-        if not callable(thing):
-            continue
-        line = getattr(getattr(thing, "__code__", None), "co_firstlineno", 0)
-        decorated = hasattr(thing, "genzoo_rwae_impl")
-        if decorated and name not in hookspecs.HOOKS:
-            close = difflib.get_close_matches(name, hookspecs.HOOKS, n=1)
-            hint = f"did you mean {close[0]}?" if close else "see `genzoo plugins --hooks`"
-            raise PluginError(f"{where}: line {line}: no hook is called {name}; {hint}")
-        if not decorated and name in hookspecs.HOOKS:
-            raise PluginError(
-                f"{where}: line {line}: {name} is named like a hook but is not under @hookimpl, "
-                "so it would never be called; add `@hookimpl` above it"
-            )
-        if decorated:
-            implemented += 1
-            spec = inspect.signature(getattr(hookspecs, name)).parameters
-            for argument in inspect.signature(thing).parameters:
-                if argument not in spec:
-                    wanted = ", ".join(spec) or "none"
-                    raise PluginError(
-                        f"{where}: line {line}: {name} takes an argument '{argument}' that the "
-                        f"hook does not have; it may take: {wanted}"
-                    )
-    if not implemented:
-        raise PluginError(
-            f"{where}: implements no hook; a plugin has functions such as genzoo_penalties under "
-            "@hookimpl (from genzoo_rwae import hookimpl)"
-        )
-
-
-def _reason(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    if isinstance(error, SyntaxError) and error.filename:
-        where = f" ({error.filename}:{error.lineno})"
-    return f"{type(error).__name__}: {error}{where}"

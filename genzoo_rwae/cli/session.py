@@ -96,7 +96,7 @@ class Session:
         reason = f"{type(error).__name__}: {error}"
         if plugin:
             print(
-                f"genzoo: plugin '{plugin.name}' ({plugin.location}) failed: {reason}\n"
+                f"genzoo: {plugin} failed: {reason}\n"
                 "--debug shows where",
                 file=sys.stderr,
             )

@@ -36,6 +36,7 @@ class KindDefault:
 
 KIND_DEFAULT: Any = KindDefault()
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch takes
 
 
@@ -59,7 +60,7 @@ class TermSlot:
         warm_up: share of the run over which the factor rises from 0 to its full value.
     """
 
-    weight: NonNegativeFloat = 1.0
+    weight: Weight = 1.0
     warm_up: Fraction = 0.0
 
 

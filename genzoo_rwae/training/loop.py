@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,33 +17,25 @@ from torch import Tensor, nn
 
 from genzoo_rwae.assemble import Assembled
 from genzoo_rwae.components import wired_of
-from genzoo_rwae.errors import CheckpointError, GenzooError, RunError
-from genzoo_rwae.objective import Objective
+from genzoo_rwae.errors import CheckpointError, RunError
 from genzoo_rwae.run_folder import RunFolder
-from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, load_state, save_state, save_weights
-from genzoo_rwae.training.precision import Execution, choose_execution
+from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import step_generator
+from genzoo_rwae.training.signals import InterruptedRunError, Signals, noted_signals
+from genzoo_rwae.training.step import Step
 
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["InterruptedRunError", "Outcome", "Trainer"]
+__all__ = ["Outcome", "Trainer"]
 
 _LOG_EVERY = 10  # steps between rows of metrics.jsonl
 _VALIDATED = 512  # most sequences of a measurement while training
-
-
-class InterruptedRunError(GenzooError):
-    """A signal ended the run; its state is saved."""
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + number
 
 
 @dataclass(frozen=True)
@@ -98,7 +87,7 @@ class Trainer:
         self.model = assembled.model
         self.execution.place(self.model)
         self.objective = assembled.objective
-        step = _Step(self.model, self.objective, self.execution)
+        step = Step(self.model, self.objective, self.execution)
         wrapped, self.optimizer = self.fabric.setup(step, settings.optimizer(step.parameters()))
         self.step_module, self.wrapped = step, wrapped
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -121,7 +110,7 @@ class Trainer:
         began = time.monotonic() - self.seconds
         self._say_how()
         try:
-            with _signals() as signals, TrainingBar(self.console, self._share()) as bar:
+            with noted_signals() as signals, TrainingBar(self.console, self._share()) as bar:
                 self._train(began, signals, bar)
         finally:
             for tracker in self.trackers:
@@ -129,7 +118,7 @@ class Trainer:
         self.run.save_model(self.model)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
 
-    def _train(self, began: float, signals: _Signals, bar: TrainingBar) -> None:
+    def _train(self, began: float, signals: Signals, bar: TrainingBar) -> None:
         if self._over():
             return
         saved_at, clock = time.monotonic(), _Clock()
@@ -316,25 +305,6 @@ class Trainer:
         )
 
 
-class _Step(nn.Module):
-    """Forward pass and objective as one module, which is what an engine has to wrap.
-
-    The nets run in the chosen precision; the objective never does.
-    """
-
-    def __init__(self, model: SequenceModel, objective: Objective, execution: Execution) -> None:
-        super().__init__()
-        self.model, self.objective, self.execution = model, objective, execution
-
-    def forward(
-        self, batch: Batch, progress: float, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        with self.execution.autocast():
-            passed = self.model(batch.x_BT, batch.lengths_B, generator)
-        terms = self.objective(passed, self.model, progress=progress, generator=generator)
-        return terms.loss, dict(terms.figures)
-
-
 def _limit_in_steps(spec: Spec, per_epoch: int) -> int | None:
     epochs, steps = spec.train.epochs, spec.train.steps
     limits = [limit for limit in (steps, epochs and epochs * per_epoch) if limit]
@@ -354,29 +324,3 @@ class _Clock:
         self.before = now
         self.smooth = rate if not self.smooth else 0.95 * self.smooth + 0.05 * rate
         return round(self.smooth, 2)
-
-
-class _Signals:
-    received = 0
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    """Note SIGINT and SIGTERM and let the step end; a second one acts at once."""
-    signals = _Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        signals.received = number
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

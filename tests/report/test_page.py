@@ -113,7 +113,7 @@ def test_name_comes_from_the_spec_and_else_from_the_folder(run, tmp_path) -> Non
 
 def test_empty_folder_gives_a_page_that_says_what_is_missing(tmp_path) -> None:
     text = write_report(tmp_path).read_text()
-    said = ("No training metrics", "Not evaluated yet", "no pictures yet", "holds no spec.yaml")
+    said = ("No training metrics", "Not measured yet", "no pictures yet", "holds no spec.yaml")
     assert all(words in text for words in said)
 
 

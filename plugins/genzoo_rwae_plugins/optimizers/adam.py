@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat
 
 from genzoo_rwae.components import hookimpl, optimizer
 
 __all__ = ["adam", "adamw"]
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @optimizer("adamw")
@@ -20,7 +21,7 @@ def adamw(
     parameters: Iterable[torch.nn.Parameter],
     /,
     *,
-    lr: PositiveFloat = 1e-3,
+    lr: Rate = 1e-3,
     betas: tuple[Beta, Beta] = (0.9, 0.999),
     weight_decay: NonNegativeFloat = 1e-4,
 ) -> torch.optim.Optimizer:
@@ -41,7 +42,7 @@ def adam(
     parameters: Iterable[torch.nn.Parameter],
     /,
     *,
-    lr: PositiveFloat = 1e-3,
+    lr: Rate = 1e-3,
     betas: tuple[Beta, Beta] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
     """Adam; WAE's own setting has betas (0.5, 0.999).

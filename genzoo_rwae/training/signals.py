@@ -1,0 +1,49 @@
+"""SIGINT and SIGTERM in the middle of a run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from genzoo_rwae.errors import GenzooError
+
+__all__ = ["InterruptedRunError", "Signals", "noted_signals"]
+
+
+class InterruptedRunError(GenzooError):
+    """A signal ended the run; its state is saved."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+class Signals:
+    """The number of the signal that came; 0 for none."""
+
+    received = 0
+
+
+@contextmanager
+def noted_signals() -> Iterator[Signals]:
+    """Note SIGINT and SIGTERM and let the step end; a second one acts at once."""
+    signals = Signals()
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        signals.received = number
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,32 @@
+"""One step of training as one module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from genzoo_rwae.objective import Objective
+from genzoo_rwae.sequence_model import SequenceModel
+from genzoo_rwae.sequences import Batch
+from genzoo_rwae.training.precision import Execution
+
+__all__ = ["Step"]
+
+
+class Step(nn.Module):
+    """Forward pass and objective as one module, which is what an engine has to wrap.
+
+    The nets run in the chosen precision; the objective never does.
+    """
+
+    def __init__(self, model: SequenceModel, objective: Objective, execution: Execution) -> None:
+        super().__init__()
+        self.model, self.objective, self.execution = model, objective, execution
+
+    def forward(
+        self, batch: Batch, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        with self.execution.autocast():
+            passed = self.model(batch.x_BT, batch.lengths_B, generator)
+        terms = self.objective(passed, self.model, progress=progress, generator=generator)
+        return terms.loss, dict(terms.figures)

@@ -1,0 +1,148 @@
+"""From a spec and the shape of the data to a model and its objective."""
+
+import pytest
+import torch
+
+from genzoo_rwae.assemble import assemble, open_split
+from genzoo_rwae.errors import SpecError
+from genzoo_rwae.sequences import DataInfo
+from genzoo_rwae.spec import load_spec
+from genzoo_rwae.zoo import Zoo
+
+INFO = DataInfo((1, 16, 16), 4, True)
+SPEC = """\
+genzoo: 1
+name: small
+plugins: [./critics.py]
+data: {use: moving-shapes, batch: 4}
+model:
+  use: rwae
+  encoder: {use: frame, frames: {use: mlp, hidden: 8, width: 6}}
+  static: {size: 3, head: {use: pooled, hidden: 8}}
+  dynamic: {size: 2, head: {use: lstm, hidden: 8}, prior: {use: lstm, hidden: 5}}
+  decoder: {use: frame, hidden: 8, frames: {use: mlp, hidden: 8}}
+objective:
+  static: {use: mmd}
+  dynamic: {use: mmd, given: none}
+train: {steps: 2}
+"""
+CRITICS = """\
+import torch
+from genzoo_rwae import DiagonalGaussian, hookimpl, penalty
+
+
+@penalty("critic")
+class Critic(torch.nn.Module):
+    '''A learnt direction, and how often it was asked in training.'''
+
+    def __init__(self, width, /):
+        super().__init__()
+        self.direction = torch.nn.Linear(width, 1)
+        self.register_buffer("asked", torch.zeros(()))
+
+    def forward(self, q_ND, p_ND, /):
+        if self.training:
+            self.asked += 1
+        return (self.direction(q_ND).mean() - self.direction(p_ND).mean()).square()
+
+
+@penalty("law-critic")
+class LawCritic(torch.nn.Module):
+    '''A learnt direction of means.'''
+
+    def __init__(self, width, /):
+        super().__init__()
+        self.direction = torch.nn.Linear(width, 1)
+
+    def forward(self, q: DiagonalGaussian, p: DiagonalGaussian, /):
+        return self.direction(q.mean - p.mean).square().mean()
+
+
+@hookimpl
+def genzoo_penalties():
+    yield Critic
+    yield LawCritic
+"""
+
+
+@pytest.fixture
+def assembled(tmp_path):
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    (tmp_path / "critics.py").write_text(CRITICS)
+
+    def make(*settings, info=INFO):
+        zoo = Zoo(use_entry_points=False)
+        spec = load_spec(tmp_path / "spec.yaml", zoo=zoo, settings=settings)
+        return assemble(spec, info)
+
+    return make
+
+
+def test_weights_follow_the_seed_and_nothing_else(assembled):
+    def weights(*settings):
+        return torch.cat([p.flatten() for p in assembled(*settings).model.parameters()])
+
+    one = weights()
+    torch.manual_seed(5)
+    torch.rand(3)
+    assert torch.equal(weights(), one)
+    assert not torch.equal(weights("train.seed=1"), one)
+
+
+def test_assembling_leaves_the_callers_random_numbers_alone(assembled):
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    assembled()
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_trial_leaves_no_trace_in_running_statistics(assembled):
+    nets = ["model.encoder.frames.use=conv", "model.decoder.frames.use=conv"]
+    made = assembled(*nets, "objective.static.use=critic")
+    batches = [m for m in made.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert batches
+    for module in batches:
+        assert module.num_batches_tracked == 0
+        assert (module.running_mean == 0).all()
+    assert made.objective.static.asked == 0
+    assert made.model.training
+    assert made.objective.training
+
+
+@pytest.mark.parametrize(
+    ("use", "given", "width"),
+    [("critic", "none", 2), ("critic", "state", 2 + 5), ("critic", "path", 2 * 4)]
+    + [("law-critic", given, 2) for given in ("none", "state", "path")],
+)
+def test_penalty_with_weights_is_told_the_width_of_what_it_compares(assembled, use, given, width):
+    objective = assembled(
+        f"objective.dynamic.use={use}", f"objective.dynamic.given={given}"
+    ).objective
+    assert objective.dynamic.direction.in_features == width
+
+
+def test_parts_that_do_not_fit_the_frames_are_blamed_at_their_place(assembled):
+    with pytest.raises(SpecError, match=r"frames are \[6\].*'mlp'") as caught:
+        assembled("model.encoder.frames.use=conv", info=DataInfo((6,), 4, False))
+    assert caught.value.problems[0].path == "model.encoder.frames"
+
+
+def test_batch_too_small_for_the_estimator_is_blamed_before_training(assembled):
+    with pytest.raises(SpecError, match=r"raise data\.batch, or take estimator: biased") as caught:
+        assembled("data.batch=1")
+    assert caught.value.problems[0].path == "objective.static.estimator"
+
+
+@pytest.mark.parametrize("value", ["-12.5", "2.5"])
+def test_start_that_could_not_be_left_again_is_refused(assembled, value):
+    with pytest.raises(SpecError) as caught:
+        assembled(f"model.static.head.log_variance={value}")
+    assert caught.value.problems[0].path == "model.static.head.log_variance"
+
+
+def test_splits_are_those_of_the_source(tmp_path):
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("plugins: [./critics.py]\n", ""))
+    spec = load_spec(tmp_path / "spec.yaml", settings=["data.sequences=70", "data.held_out=20"])
+    assert len(open_split(spec, "train")) == 70
+    assert len(open_split(spec, "test")) == 20

@@ -1,0 +1,169 @@
+"""Every combination of registered nets assembles, trains and samples.
+
+The parts are those of the registry, whichever they are: a new one is tested without a word here.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from genzoo_rwae import Zoo, load_spec
+from genzoo_rwae.assemble import assemble, open_split
+from genzoo_rwae.codes import StaticPrior
+from genzoo_rwae.components import options_of
+from genzoo_rwae.errors import PluginError
+
+ZOO = Zoo(use_entry_points=False)
+COMBINED = ("encoder", "frame-encoder", "static-head", "decoder", "frame-decoder")
+SMALL = {"hidden": 6, "channels": 2, "width": 6}  # options of these names, where a part has them
+PLACES = {
+    "encoder": "model.encoder",
+    "frame-encoder": "model.encoder.frames",
+    "static-head": "model.static.head",
+    "dynamic-head": "model.dynamic.head",
+    "decoder": "model.decoder",
+    "frame-decoder": "model.decoder.frames",
+    "cost": "objective.cost",
+    "kernel": "objective.static.kernel",
+    "optimizer": "train.optimizer",
+}
+USUAL = dict(zip(COMBINED, ("frame", "mlp", "pooled", "frame", "mlp"), strict=True))
+SOURCE = """\
+import torch
+from genzoo_rwae import Batch, DataInfo, SequenceData, hookimpl, source
+
+
+class Noise(SequenceData):
+    info = DataInfo(frame_shape=(1, 16, 16), length=4, bounded=True)
+
+    def __len__(self):
+        return 12
+
+    def take(self, indices_B, /, *, draw=0):
+        indices_B = torch.as_tensor(indices_B)
+        generator = torch.Generator().manual_seed(int(indices_B.sum()))
+        x_BT = torch.rand(len(indices_B), 4, 1, 16, 16, generator=generator)
+        lengths_B = 2 + indices_B % 3  # ragged
+        x_BT[torch.arange(4) >= lengths_B[:, None]] = 0
+        return Batch(x_BT, lengths_B, indices_B)
+
+
+@source("noise")
+def noise(split, /):
+    '''Noise of three lengths.'''
+    return Noise()
+
+
+@hookimpl
+def genzoo_sources():
+    yield noise
+"""
+SPEC = """\
+genzoo: 1
+name: conformance
+plugins: [./noise.py]
+data: {use: noise, batch: 6}
+model: {use: rwae, static: {size: 3}, dynamic: {size: 2}}
+objective:
+  cost: squared-error
+  static: {use: mmd, weight: 10}
+  dynamic: {use: mmd, weight: 10, given: state}
+train: {steps: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def train_two_steps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("conformance")
+    (folder / "noise.py").write_text(SOURCE)
+    (folder / "spec.yaml").write_text(SPEC)
+
+    def train(chosen, *settings):
+        small = small_settings({**USUAL, "dynamic-head": "lstm", **chosen})
+        spec = load_spec(folder / "spec.yaml", zoo=ZOO, settings=[*small, *settings])
+        data = open_split(spec, "train")
+        made = assemble(spec, data.info)
+        model, objective = made.model, made.objective
+        optimizer = spec.train.optimizer([*model.parameters(), *objective.parameters()])
+        for step in range(2):
+            batch = data.take(np.arange(6 * step, 6 * step + 6))
+            generator = torch.Generator().manual_seed(step)
+            passed = model(batch.x_BT, batch.lengths_B, generator)
+            terms = objective(passed, model, progress=step / 2, generator=generator)
+            assert {"cost", "static", "dynamic"} <= terms.figures.keys()
+            for name, figure in {**terms.figures, "loss": terms.loss}.items():
+                assert figure.shape == (), name
+                assert figure.isfinite(), name
+            optimizer.zero_grad()
+            terms.loss.backward()
+            optimizer.step()
+        for name, parameter in model.named_parameters():
+            assert parameter.isfinite().all(), name
+        model.eval()
+        sample = model.sample(2, 7).x_BT
+        assert sample.shape == (2, 7, 1, 16, 16)
+        assert sample.isfinite().all()
+        assert model.swap(batch.x_BT, batch.x_BT.flip(0)).x_BT.shape == batch.x_BT.shape
+
+    return train
+
+
+def small_settings(chosen):
+    settings = []
+    for kind, name in chosen.items():
+        settings.append(f"{PLACES[kind]}.use={name}")
+        settings += [f"{PLACES[kind]}.{key}={value}" for key, value in small(kind, name).items()]
+    return settings
+
+
+def small(kind, name):
+    options = {option.name for option in options_of(found(kind, name).component.build)}
+    return {key: value for key, value in SMALL.items() if key in options}
+
+
+def found(kind, name):
+    try:
+        return ZOO.find(kind, name)
+    except PluginError as error:
+        if "pip install" in str(error):
+            pytest.skip(f"{kind} {name}: its extra is not installed")
+        raise
+
+
+def combinations():
+    names = (ZOO.names(kind) for kind in COMBINED)
+    return [dict(zip(COMBINED, chosen, strict=True)) for chosen in itertools.product(*names)]
+
+
+@pytest.mark.parametrize("chosen", combinations(), ids=lambda chosen: "-".join(chosen.values()))
+def test_combination_of_nets_trains_and_samples(train_two_steps, chosen):
+    train_two_steps(chosen)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind in ("dynamic-head", "cost", "kernel", "optimizer")
+        for name in ZOO.names(kind)
+    ],
+)
+def test_part_trains_in_the_usual_model(train_two_steps, kind, name):
+    train_two_steps({kind: name})
+
+
+@pytest.mark.parametrize("name", ZOO.names("prior"))
+def test_prior_trains_in_the_usual_model(train_two_steps, name):
+    build = found("prior", name).component.build
+    place = "static" if issubclass(build, StaticPrior) else "dynamic"
+    options = [f"model.{place}.prior.{k}={v}" for k, v in small("prior", name).items()]
+    train_two_steps({}, f"model.{place}.prior.use={name}", *options)
+
+
+@pytest.mark.parametrize("given", ["none", "state", "path"])
+@pytest.mark.parametrize("name", ZOO.names("penalty"))
+def test_penalty_trains_in_the_usual_model(train_two_steps, name, given):
+    slots = [f"objective.{slot}.use={name}" for slot in ("static", "dynamic")]
+    train_two_steps({}, *slots, f"objective.dynamic.given={given}")

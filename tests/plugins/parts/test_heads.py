@@ -1,0 +1,143 @@
+"""Heads: features to posteriors of the codes.
+
+Shapes: B batch, T time, H features, D code width.
+"""
+
+import pytest
+import torch
+from genzoo_rwae_plugins.heads.dynamic import LstmHead
+from genzoo_rwae_plugins.heads.posterior import GaussianLayer
+from genzoo_rwae_plugins.heads.static import BidirectionalHead, PooledHead
+
+from genzoo_rwae.codes import draw_mean
+
+STATIC = {"pooled": PooledHead, "bidirectional": BidirectionalHead}
+FULL = torch.full((3,), 5)
+
+
+@pytest.fixture
+def features():
+    return torch.randn(3, 5, 6)
+
+
+@pytest.mark.parametrize("head", STATIC.values(), ids=STATIC)
+def test_static_head_gives_one_law_a_sequence(head, features):
+    law = head(6, 2, hidden=4)(features, FULL)
+    assert law.mean.shape == law.log_variance.shape == (3, 2)
+
+
+def test_dynamic_head_gives_a_path_and_its_laws(features):
+    path, law = LstmHead(6, 2, hidden=4)(features, FULL, draw_mean)
+    assert path.shape == law.mean.shape == law.log_variance.shape == (3, 5, 2)
+    assert torch.equal(path, law.mean)
+
+
+def test_pooled_head_is_blind_to_the_order_of_true_steps(features):
+    head, lengths = PooledHead(6, 2, hidden=4), torch.tensor([5, 3, 4])
+    shuffled = features.clone()
+    for row, length in enumerate(lengths.tolist()):
+        shuffled[row, :length] = features[row, torch.arange(length).roll(1)]
+    torch.testing.assert_close(head(shuffled, lengths).mean, head(features, lengths).mean)
+
+
+def test_bidirectional_head_sees_the_order_of_steps(features):
+    head = BidirectionalHead(6, 2, hidden=4)
+    gap = head(features.flip(1), FULL).mean - head(features, FULL).mean
+    assert (gap.abs() > 1e-4).any(1).all()
+
+
+def test_pooled_head_takes_the_mean_over_true_steps_only(features):
+    head, lengths = PooledHead(6, 2, hidden=4), torch.tensor([2, 5, 1])
+    for row, length in enumerate(lengths.tolist()):
+        mean = features[row, :length].mean(0, keepdim=True)[None]
+        torch.testing.assert_close(
+            head(features, lengths).mean[row], head(mean, torch.ones(1, dtype=torch.long)).mean[0]
+        )
+
+
+def test_bidirectional_head_gives_what_each_sequence_gives_alone(features):
+    head, lengths = BidirectionalHead(6, 2, hidden=4), torch.tensor([2, 5, 1])
+    together = head(features, lengths).mean
+    for row, length in enumerate(lengths.tolist()):
+        alone = head(features[row : row + 1, :length], torch.tensor([length])).mean
+        torch.testing.assert_close(together[row], alone[0])
+
+
+def test_dynamic_code_sees_no_later_feature(features):
+    head = LstmHead(6, 2, hidden=4)
+    other = features.clone()
+    other[:, 3:] += 1
+    before, after = (head(x, FULL, draw_mean)[1] for x in (features, other))
+    assert torch.equal(before.mean[:, :3], after.mean[:, :3])
+    assert torch.equal(before.log_variance[:, :3], after.log_variance[:, :3])
+    assert (before.mean[:, 3:] != after.mean[:, 3:]).all()
+
+
+def test_dynamic_code_depends_on_the_drawn_code_before_it(features):
+    head = LstmHead(6, 2, hidden=4)
+    seen = []
+
+    def draw(law):
+        seen.append(law)
+        return law.mean + (10.0 if len(seen) == 2 else 0.0)  # at t = 2 alone
+
+    moved, law = head(features, FULL, draw)
+    plain, law_of_means = head(features, FULL, draw_mean)
+    assert torch.equal(law.mean[:, :2], law_of_means.mean[:, :2])
+    torch.testing.assert_close(moved[:, 1], plain[:, 1] + 10)
+    assert ((law.mean - law_of_means.mean)[:, 2].abs() > 1e-3).all()
+
+
+@pytest.mark.parametrize("start", [-6.0, -4.0, 0.0])
+@pytest.mark.parametrize("name", [*STATIC, "lstm"])
+def test_initial_log_variances_are_the_options(name, start, features):
+    if name == "lstm":
+        law = LstmHead(6, 2, hidden=4, log_variance=start)(features, FULL, draw_mean)[1]
+    else:
+        law = STATIC[name](6, 2, hidden=4, log_variance=start)(features, FULL)
+    torch.testing.assert_close(law.log_variance, torch.full_like(law.log_variance, start))
+
+
+@pytest.mark.parametrize("head", [*STATIC.values(), LstmHead], ids=[*STATIC, "lstm"])
+@pytest.mark.parametrize("start", [-11.9, 2.0])
+def test_log_variance_can_be_learnt_from_wherever_it_starts(head, start, features):
+    net = head(6, 2, hidden=4, log_variance=start)
+    out = net(features, FULL, draw_mean)[1] if head is LstmHead else net(features, FULL)
+    out.log_variance.sum().backward()
+    assert (net.law.log_variance.bias.grad != 0).all()
+
+
+def test_posterior_never_falls_below_its_floor():
+    layer = GaussianLayer(3, 2, -4.0, -5.0)
+    torch.nn.init.normal_(layer.log_variance.weight, std=100.0)
+    log_variance = layer(torch.randn(200, 3) * 10).log_variance
+    assert log_variance.min() == -5.0
+    assert log_variance.max() == 2.0
+
+
+def test_dynamic_floor_holds_and_lifts_a_lower_start(features):
+    head = LstmHead(6, 2, hidden=4, log_variance=-8.0, floor=-3.0)
+    law = head(features, FULL, draw_mean)[1]
+    assert (law.log_variance == -3.0).all()
+    law.log_variance.sum().backward()
+    assert (head.law.log_variance.bias.grad != 0).all()  # it can rise from there
+
+
+def test_posterior_of_extreme_features_is_finite_with_finite_gradients():
+    layer = GaussianLayer(3, 2, -4.0)
+    torch.nn.init.normal_(layer.log_variance.weight, std=100.0)
+    law = layer(torch.randn(50, 3) * 1e4)
+    law.sd.sum().backward()
+    assert law.sd.isfinite().all()
+    for name, parameter in layer.log_variance.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("head", [*STATIC.values(), LstmHead], ids=[*STATIC, "lstm"])
+def test_every_parameter_of_a_head_gets_a_gradient(head, features, gradients):
+    net = head(6, 2, hidden=4)
+    law = net(features, FULL, draw_mean)[1] if head is LstmHead else net(features, FULL)
+    for name, gradient in gradients(net, law.mean + law.log_variance).items():
+        assert gradient is not None, name
+        assert gradient.isfinite().all(), name
+        assert gradient.abs().max() > 1e-7, name

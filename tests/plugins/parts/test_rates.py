@@ -1,0 +1,45 @@
+"""Optimisers and schedules."""
+
+import itertools
+
+import pytest
+import torch
+from genzoo_rwae_plugins.optimizers.adam import adam, adamw
+from genzoo_rwae_plugins.schedules.rates import constant, cosine
+
+
+@pytest.mark.parametrize("build", [adam, adamw])
+def test_options_reach_the_optimizer(build):
+    optimizer = build([torch.nn.Parameter(torch.zeros(2))], lr=0.5, betas=(0.5, 0.9))
+    assert optimizer.defaults["lr"] == 0.5
+    assert optimizer.defaults["betas"] == (0.5, 0.9)
+
+
+@pytest.mark.parametrize("build", [adam, adamw])
+def test_optimizer_goes_down(build):
+    x = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
+    optimizer = build([x], lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        x.square().sum().backward()
+        optimizer.step()
+    assert x.abs().max() < 0.1
+
+
+def test_constant_schedule_keeps_the_rate():
+    assert constant() == 1.0
+
+
+def test_cosine_rises_to_one_and_falls_to_its_end():
+    factors = [cosine(k / 1000, warm_up=0.1, final=0.01) for k in range(1001)]
+    assert factors[0] > 0  # the first step moves
+    assert max(factors) == factors[100] == 1.0
+    assert factors[-1] == pytest.approx(0.01)
+    assert all(a < b for a, b in itertools.pairwise(factors[:101]))
+    assert all(a > b for a, b in itertools.pairwise(factors[100:]))
+
+
+@pytest.mark.parametrize("warm_up", [0.0, 1.0])
+def test_cosine_without_one_of_its_halves_stays_within_its_ends(warm_up):
+    factors = [cosine(k / 50, warm_up=warm_up, final=0.01) for k in range(51)]
+    assert all(0 < factor <= 1 for factor in factors)
