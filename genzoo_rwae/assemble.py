@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from genzoo_rwae.sequences import SequenceData
 
-__all__ = ["Assembled", "assemble", "open_split"]
+__all__ = ["Assembled", "assemble", "located", "open_split"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def open_split(spec: Spec, split: Split) -> SequenceData:
         DataError: the data are missing or malformed.
         SpecError: the source's options contradict each other.
     """
-    with _located(spec):
+    with located(spec):
         data: SequenceData = spec.data(split)
     return data
 
@@ -52,7 +52,7 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
     Raises:
         SpecError: parts do not fit, at the place of the one that is to blame.
     """
-    with _located(spec), torch.random.fork_rng(devices=[]):
+    with located(spec), torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.train.seed)
         model = spec.model(info)
         if not isinstance(model, SequenceModel):
@@ -60,12 +60,23 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
                 f"'{spec.model.name}' makes a {type(model).__name__}; wanted a SequenceModel",
                 "model",
             )
+        _check_given(spec)
         passed = _trial(model, spec.data.slot.batch)
         objective = Objective(spec.objective, _code_widths(spec, passed.codes))
         objective.eval()  # nor must those of a penalty with state
         objective(passed, model, progress=1.0, generator=torch.Generator().manual_seed(0))
         objective.train()
     return Assembled(model, objective)
+
+
+def _check_given(spec: Spec) -> None:
+    term = spec.objective.dynamic
+    if term and term.slot.given != "state" and takes_laws(term.registered.component.build):
+        raise PlacedOptionError(
+            f"the penalty '{term.name}' compares laws step by step, given the past; leave `given` "
+            "out, or set it to state",
+            "objective.dynamic.given",
+        )
 
 
 def _code_widths(spec: Spec, codes: Codes) -> dict[str, int]:
@@ -94,7 +105,8 @@ def _trial(model: SequenceModel, batch: int) -> Pass:
 
 
 @contextmanager
-def _located(spec: Spec) -> Iterator[None]:
+def located(spec: Spec) -> Iterator[None]:
+    """Turn a component's OptionError into a SpecError at the place of the option."""
     try:
         yield
     except PlacedOptionError as error:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.sequence_model import Pass, SequenceModel
     from genzoo_rwae.spec.sections import Objective as ObjectiveSection
 
-__all__ = ["Objective", "Terms", "takes_laws"]
+__all__ = ["NotFiniteError", "Objective", "Terms", "takes_laws"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,14 @@ class Terms:
 
     loss: Tensor
     figures: Mapping[str, Tensor]
+
+
+class NotFiniteError(ArithmeticError):
+    """A term of the objective got or gave values that are not finite; `term` is its slot."""
+
+    def __init__(self, term: str) -> None:
+        super().__init__(f"'{term}' is not finite")
+        self.term = term
 
 
 class Objective(nn.Module):
@@ -79,14 +87,22 @@ class Objective(nn.Module):
             model: gives paths from the prior where a term wants them.
             progress: share of the run that is over, in [0, 1]; warm-ups follow it.
             generator: of the prior's draws.
+
+        Raises:
+            NotFiniteError: the cost, the codes of a slot, or a penalty's value are not finite.
         """
         cost = _masked_cost(self.section.cost, passed)
+        _check_finite("cost", cost)
         loss, figures = cost, {"cost": cost.detach()}
         for name, penalty in self.penalties.items():
+            # penalties may refuse such codes in words of their own; the slot is what is wanted
+            code = getattr(passed.codes, name)
+            _check_finite(name, code.sample, code.prior.mean, code.prior.sd)
             if name == "static":
                 value = _static_term(penalty, passed.codes, generator)
             else:
                 value = _dynamic_term(penalty, passed, model, generator)
+            _check_finite(name, value)
             slot = penalty.slot
             factor = min(1.0, progress / slot.warm_up) if slot.warm_up else 1.0
             loss = loss + slot.weight * factor * value
@@ -152,14 +168,27 @@ class _Penalty:
         return torch.stack(steps).sum()
 
 
+def _check_finite(term: str, *tensors: Tensor) -> None:
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise NotFiniteError(term)
+
+
 def takes_laws(build: Callable[..., Any]) -> bool:
     """Whether a penalty (a function, or a class by its `forward`) compares laws, not samples."""
-    return annotation_of(build, _compared(build)[0]) is DiagonalGaussian
+    return annotation_of(_called(build), _compared(build)[0]) is DiagonalGaussian
+
+
+def _called(build: Callable[..., Any]) -> Callable[..., Any]:
+    """What runs when the penalty is called: the function, or the class's method."""
+    if not isinstance(build, type):
+        return build
+    method: Callable[..., Any] = getattr(build, "forward", build.__call__)
+    return method
 
 
 def _compared(build: Callable[..., Any]) -> list[inspect.Parameter]:
     """What a penalty is called with, but for its options."""
-    target = getattr(build, "forward", build.__call__) if isinstance(build, type) else build
+    target = _called(build)
     wired = [
         parameter
         for parameter in inspect.signature(target).parameters.values()

@@ -16,14 +16,15 @@ from typing import Any, Literal
 import torch
 from rich.console import Console
 
-from genzoo_rwae.assemble import Assembled, assemble, open_split
+from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, SpecError
 from genzoo_rwae.evaluation import Splits, measure
 from genzoo_rwae.report.compose import compose_pictures, compose_report
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo
-from genzoo_rwae.spec import Spec, load_spec
+from genzoo_rwae.spec import Spec, load_spec, plain
+from genzoo_rwae.spec.sections import place_values
 from genzoo_rwae.training.checkpoint import load_weights
 from genzoo_rwae.zoo import Zoo
 
@@ -76,21 +77,16 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     spec = _with_provenance(spec, info, zoo)
     run = RunFolder.prepare(folder, spec)
     console.print(f"run folder [bold]{run.path}[/]", highlight=False)
-    trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
-    outcome = trainer.fit()
-    trained = outcome.step > outcome.first_step
-    if trained:
+    with located(spec):
+        trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
+        outcome = trainer.fit()
+    if outcome.step > outcome.first_step:
         console.print(
             f"trained {outcome.step - outcome.first_step:,} steps to the limit of {outcome.reason}",
             highlight=False,
         )
     model = assembled.model.cpu().eval()
-    old = {} if trained else run.read_evaluation()
-    missing = [metric for metric in spec.evaluate if metric.name not in old]
-    if missing or trained:
-        run.save_evaluation({**old, **measure(model, splits, missing, console)})
-    elif not trained:
-        console.print("trained and measured already: the report is written again")
+    _measure(spec, model, splits, run, outcome.step, console)
     compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
     page = compose_report(run, spec, model, splits, finished=True, seconds=outcome.seconds)
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
@@ -126,7 +122,8 @@ def load(
 
     Args:
         run: a folder that `build` made.
-        weights: those of the end, or of the lowest loss on the validation split.
+        weights: those of the end, or of the lowest loss on the validation split (there are none if
+            that split has fewer than two sequences).
         zoo: where components are looked up.
 
     Raises:
@@ -144,14 +141,43 @@ def load(
             f"{folder.spec} does not say what the data looked like (resolved.data); it was not "
             "written by `genzoo build`"
         ) from error
+    files = {"last": folder.model, "best": folder.best}
+    if weights not in files:
+        raise CheckpointError(f"weights={weights!r}: wanted one of {', '.join(files)}")
+    if weights == "best" and folder.model.is_file() and not folder.best.is_file():
+        raise CheckpointError(
+            f"{folder.best} is not there: the run had no validation split to tell which weights "
+            "are best; take weights='last'"
+        )
     model = assemble(spec, info).model
-    load_weights(folder.model if weights == "last" else folder.best, model)
+    load_weights(files[weights], model)
     return model.eval()
 
 
 def open_splits(spec: Spec) -> Splits:
     """The three splits of a spec's data."""
     return Splits(*(open_split(spec, split) for split in ("train", "validation", "test")))
+
+
+def _measure(
+    spec: Spec, model: SequenceModel, splits: Splits, run: RunFolder, step: int, console: Console
+) -> None:
+    """Measure what was not yet measured in this way at this step; drop what nobody asks for."""
+    asked = {metric.name: plain(metric) for metric in spec.evaluate}
+    before, done = run.read_evaluation(), run.measured(step)
+    known = {
+        name: before[name]
+        for name, options in asked.items()
+        if name in before and done.get(name) == options
+    }
+    missing = [metric for metric in spec.evaluate if metric.name not in known]
+    if missing:
+        with located(spec):
+            known |= measure(model, splits, missing, console)
+    elif asked:
+        console.print("trained and measured already: the report is written again")
+    figures = {name: known[name] for name in asked}
+    run.save_evaluation(figures, step=step, metrics=asked)
 
 
 def _check_batch(spec: Spec, sequences: int) -> None:
@@ -187,10 +213,10 @@ def _with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:
     listed = [
         zoo_plugin.location
         for zoo_plugin in zoo.plugins()
-        if zoo_plugin.origin in ("spec", "command line")
+        if zoo_plugin.origin != "entry point" and not zoo_plugin.error
     ]
     spec = dataclasses.replace(spec, resolved=resolved, plugins=listed)
-    object.__setattr__(spec, "places", places)
+    place_values(spec, places)
     return spec
 
 

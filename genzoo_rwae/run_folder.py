@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from genzoo_rwae.errors import CheckpointError, RunError, SpecError
 from genzoo_rwae.files import write_atomic
-from genzoo_rwae.spec import differences, load_spec, plain, render
-from genzoo_rwae.zoo import Zoo
+from genzoo_rwae.spec import differences, render
+from genzoo_rwae.spec.located import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,8 +70,10 @@ class RunFolder:
         """
         run = RunFolder(path)
         if not run.spec.is_file():
-            wanted = "a folder that `genzoo build` made" if path.exists() else "it is not there"
-            raise CheckpointError(f"{path} is no run folder (no spec.yaml in it): wanted {wanted}")
+            found = "there is no spec.yaml in it" if path.exists() else "it is not there"
+            raise CheckpointError(
+                f"{path} is no run folder: {found}; wanted a folder that `genzoo build` made"
+            )
         return run
 
     @staticmethod
@@ -85,19 +87,22 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise SpecError(f"{path} is a file; -o wants a folder for the run")
         if run.spec.is_file():
-            there = load_spec(run.spec, zoo=Zoo(use_entry_points=True))
-            if lines := differences(_core(there), _core(spec)):
+            there, here = read_yaml(run.spec).plain, _read_back(spec)
+            if lines := (*differences(_core(there), _core(here)), *_changed_plugins(there, spec)):
                 listing = "\n  ".join(lines[:12])
                 raise SpecError(
                     f"{path} is the run folder of another spec and is left as it is. Different "
                     f"are:\n  {listing}\ngive -o another folder"
                 )
-            if _said(there) == _said(spec):
+            if _said(there) == _said(here):
                 return run  # as it is, with the origins of its values
-        elif path.is_dir() and any(path.iterdir()):
+        elif path.is_dir() and any(not _is_remnant(inside) for inside in path.iterdir()):
             raise SpecError(
                 f"{path} holds files and is no run folder; give -o a new or an empty folder"
             )
+        for remnant in (*path.glob(".*.tmp"), *path.glob("checkpoints/.*.tmp")):
+            if _is_remnant(remnant):
+                remnant.unlink(missing_ok=True)
         write_atomic(run.spec, render(spec))
         return run
 
@@ -135,27 +140,60 @@ class RunFolder:
 
     def read_evaluation(self) -> dict[str, Any]:
         """evaluation.json; empty where there is none, or where it cannot be read."""
-        try:
-            figures = json.loads(self.evaluation.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return figures if isinstance(figures, dict) else {}
+        return _read_json(self.evaluation)
 
-    def save_evaluation(self, figures: Mapping[str, Any]) -> None:
-        """Write evaluation.json."""
+    def measured(self, step: int) -> dict[str, Any]:
+        """Metric -> options that it was measured with at this very step."""
+        noted = _read_json(self.path / "checkpoints" / "measured.json")
+        return noted.get("metrics", {}) if noted.get("step") == step else {}
+
+    def save_evaluation(
+        self, figures: Mapping[str, Any], *, step: int, metrics: Mapping[str, Any]
+    ) -> None:
+        """Write evaluation.json, and beside the checkpoint what it was measured with."""
         write_atomic(self.evaluation, json.dumps(figures, indent=2) + "\n")
+        noted = json.dumps({"step": step, "metrics": metrics}, indent=2) + "\n"
+        write_atomic(self.path / "checkpoints" / "measured.json", noted)
 
 
-def _core(spec: Spec) -> dict[str, Any]:
-    tree: dict[str, Any] = plain(spec)
-    tree["train"] = {k: v for k, v in tree["train"].items() if k not in _FREE_IN_TRAIN}
-    return {name: value for name, value in tree.items() if name not in _FREE}
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _said(spec: Spec) -> dict[str, Any]:
-    tree: dict[str, Any] = plain(spec)
+def _is_remnant(path: Path) -> bool:
+    """What a process that was killed while it wrote a file left behind (see files.py)."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+def _read_back(spec: Spec) -> Any:
+    """The spec as its own file will read: numbers and texts as YAML has them."""
+    return parse_yaml(render(spec, origins=False), "spec.yaml", Path.cwd()).plain
+
+
+def _core(tree: Any) -> dict[str, Any]:
+    core = {name: value for name, value in tree.items() if name not in _FREE}
+    core["train"] = {k: v for k, v in tree["train"].items() if k not in _FREE_IN_TRAIN}
+    return core
+
+
+def _said(tree: Any) -> dict[str, Any]:
     return {name: value for name, value in tree.items() if name not in ("resolved", "plugins")}
 
 
+def _changed_plugins(there: Any, spec: Spec) -> list[str]:
+    """Plugin files that the run's parts come from and that are not what they were."""
+    before = (there.get("resolved") or {}).get("plugins") or {}
+    used = {part.registered.plugin for part in spec.parts()}
+    return [
+        f"plugin '{plugin.name}': {plugin.location} has changed since the run was begun"
+        for plugin in used
+        if plugin.sha256 and before.get(plugin.name, {}).get("sha256") not in (None, plugin.sha256)
+    ]
+
+
 def _digest(spec: Spec) -> str:
-    return hashlib.sha256(json.dumps(_core(spec), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_core(_read_back(spec)), sort_keys=True).encode()).hexdigest()

@@ -162,8 +162,19 @@ class SequenceModel(nn.Module, ABC):
         return Samples(self.decode(static_BD, dynamic_BTD).float(), static_BD, dynamic_BTD)
 
     @torch.no_grad()
-    def swap(self, static_BT: Tensor, dynamic_BT: Tensor) -> Swap:
+    def swap(
+        self,
+        static_BT: Tensor,
+        dynamic_BT: Tensor,
+        static_lengths_B: Tensor | None = None,
+        dynamic_lengths_B: Tensor | None = None,
+    ) -> Swap:
         """The static codes of one batch [B, T, ...] with the dynamic codes of another [B, T', ...].
+
+        Args:
+            static_BT: sequences whose static codes are taken.
+            dynamic_BT: sequences whose dynamic codes are taken; the result is as long as these.
+            static_lengths_B, dynamic_lengths_B: true lengths; without them all steps are true.
 
         Raises:
             ValueError: the batches differ in their number of sequences.
@@ -173,8 +184,8 @@ class SequenceModel(nn.Module, ABC):
                 f"{len(static_BT)} sequences give static codes and {len(dynamic_BT)} give motion; "
                 "a swap pairs them row by row, so it wants as many of each"
             )
-        static = self.encode(static_BT).static.mean
-        dynamic = self.encode(dynamic_BT).dynamic.mean
+        static = self.encode(static_BT, static_lengths_B).static.mean
+        dynamic = self.encode(dynamic_BT, dynamic_lengths_B).dynamic.mean
         return Swap(self.decode(static, dynamic).float())
 
 

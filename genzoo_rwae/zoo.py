@@ -126,7 +126,7 @@ class Zoo:
                 forgets `@hookimpl`, takes an argument that the hook lacks, or is blocked.
         """
         is_file = reference.endswith(".py") or os.sep in reference
-        path = (base / reference).expanduser().resolve() if is_file else None
+        path = (base / Path(reference).expanduser()).resolve() if is_file else None
         name = path.stem if path else reference
         location = str(path) if path else reference
         known = self._plugins.get(name)
@@ -263,8 +263,8 @@ class Zoo:
             yield self._import_built_in(entry)
         yield from self._foreign(kind)
 
-    def registered(self, component: Component) -> Registered:
-        """Where a component that stands as a default in a signature comes from."""
+    def registered(self, component: Component) -> Registered | None:
+        """Where a component that stands as a default in a signature comes from, if from a hook."""
         for registered in self._foreign(component.kind):
             if registered.component == component:
                 return registered
@@ -272,7 +272,7 @@ class Zoo:
         location = getattr(component.build, "__module__", "?")
         if entry and entry.module == location:
             return Registered(component, Plugin(BUILT_IN, "built-in", location), entry)
-        return Registered(component, Plugin(location, "python", location))
+        return None
 
     def summaries(self, kind: str) -> list[Summary]:
         """One line for each component of a kind; imports no built-in."""

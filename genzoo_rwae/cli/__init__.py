@@ -74,6 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if session.debug:
             raise
         session.fail(error)
+    except KeyboardInterrupt:
+        said = "genzoo: stopped; what was written is kept, the same command goes on"
+        print(said, file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:

@@ -46,11 +46,19 @@ def pick(data: SequenceData, text: str | None, count: int, option: str) -> np.nd
 
 
 def open_run(run: Path, split: Split, zoo: Zoo) -> tuple[SequenceModel, SequenceData]:
-    """The model of a run folder and one split of its data."""
+    """The model of a run folder and one split of its data.
+
+    Raises:
+        CheckpointError, DataError: as `genzoo_rwae.load` and the data's source.
+        SpecError: the split is empty.
+    """
     from genzoo_rwae.assemble import open_split
     from genzoo_rwae.run import load
     from genzoo_rwae.run_folder import RunFolder
     from genzoo_rwae.spec import load_spec
 
     model = load(run, zoo=zoo)
-    return model, open_split(load_spec(RunFolder.open(run).spec, zoo=zoo), split)
+    data = open_split(load_spec(RunFolder.open(run).spec, zoo=zoo), split)
+    if not len(data):
+        raise SpecError(f"the {split} split of this run's data is empty; take another --split")
+    return model, data

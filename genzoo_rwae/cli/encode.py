@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
         force: Force = False,
         as_json: AsJson = False,
     ) -> None:
-        """Write the codes of a split: posterior means and labels."""
+        """Write the codes of a split: posterior means, lengths, places in the split and labels."""
         from genzoo_rwae.cli.arrays import open_run, save_arrays
         from genzoo_rwae.errors import SpecError
         from genzoo_rwae.evaluation import encode_split
@@ -39,7 +39,14 @@ def add_to(app: typer.Typer) -> None:
         model, data = open_run(run, split, session.zoo)
         codes = encode_split(model, data, most or len(data))
         labels = {f"factor_{name}": values for name, values in codes.factors.items()}
-        save_arrays(path, static=codes.static_ND, dynamic=codes.dynamic_NTD, **labels)
+        save_arrays(
+            path,
+            static=codes.static_ND,
+            dynamic=codes.dynamic_NTD,
+            lengths=codes.lengths_N,
+            indices=codes.indices_N,
+            **labels,
+        )
         if as_json:
             print_json({"files": [path], "static": list(codes.static_ND.shape),
                         "dynamic": list(codes.dynamic_NTD.shape)})  # fmt: skip

@@ -96,8 +96,7 @@ class Session:
         reason = f"{type(error).__name__}: {error}"
         if plugin:
             print(
-                f"genzoo: {plugin} failed: {reason}\n"
-                "--debug shows where",
+                f"genzoo: {plugin} failed: {reason}\n--debug shows where",
                 file=sys.stderr,
             )
             sys.exit(3)
@@ -145,5 +144,8 @@ def new_folder(path: Path, *, force: bool) -> Path:
     """
     if path.exists() and not force and (not path.is_dir() or any(path.iterdir())):
         raise SpecError(f"{path} is there already; give another place with -o, or say --force")
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"{path} cannot be made: {error.strerror}; give another -o") from error
     return path

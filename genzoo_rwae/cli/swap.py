@@ -39,11 +39,11 @@ def add_to(app: typer.Typer) -> None:
 
         session: Session = context.obj
         model, data = open_run(run, split, session.zoo)
-        rows = data.take(pick(data, static, 6, "--static")).x_BT
-        columns = data.take(pick(data, motion, 6, "--motion")).x_BT
+        rows = data.take(pick(data, static, 6, "--static"))
+        columns = data.take(pick(data, motion, 6, "--motion"))
         folder = new_folder(output or run / "swap", force=force)
-        swapped_RCT = swap_all(model, rows, columns)
-        donors = model.prepare(rows), model.prepare(columns)
+        swapped_RCT = swap_all(model, rows.x_BT, columns.x_BT, rows.lengths_B, columns.lengths_B)
+        donors = model.prepare(rows.x_BT), model.prepare(columns.x_BT)
         written = [
             save_png(swap_sheet(*donors, swapped_RCT), folder / "swap.png"),
             save_gif(swap_grid(*donors, swapped_RCT), folder / "swap.gif"),

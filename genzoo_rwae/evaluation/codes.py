@@ -24,12 +24,16 @@ class EncodedSplit:
 
     Attributes:
         static_ND: means of q(z^c | x).
-        dynamic_NTD: means of q(z^m_t | z^m_<t, x_t).
+        dynamic_NTD: means of q(z^m_t | z^m_<t, x_t); 0 beyond the true lengths.
+        lengths_N: true lengths.
+        indices_N: the sequences' places in the split.
         factors: name -> [N] labels.
     """
 
     static_ND: Tensor
     dynamic_NTD: Tensor
+    lengths_N: Tensor
+    indices_N: Tensor
     factors: Mapping[str, Tensor]
 
 
@@ -48,15 +52,18 @@ def taken(data: SequenceData, indices_N: np.ndarray, size: int = 64) -> Iterator
 
 def encode_split(model: SequenceModel, data: SequenceData, most: int) -> EncodedSplit:
     """Encode at most `most` sequences, spread evenly over a split."""
-    static, dynamic, factors = [], [], dict[str, list[Tensor]]()
+    static, dynamic, batches = [], [], []
     for batch in taken(data, spread_indices(len(data), most)):
         encoding = model.encode(batch.x_BT, batch.lengths_B)
         static.append(encoding.static.mean)
-        dynamic.append(encoding.dynamic.mean)
-        for name, labels_B in batch.factors.items():
-            factors.setdefault(name, []).append(labels_B)
+        true_BT = torch.arange(batch.x_BT.shape[1]) < batch.lengths_B[:, None]
+        dynamic.append(encoding.dynamic.mean * true_BT[..., None].to(encoding.dynamic.mean.device))
+        batches.append(batch)
+    names = batches[0].factors if batches else {}
     return EncodedSplit(
         torch.cat(static),
         torch.cat(dynamic),
-        {name: torch.cat(labels) for name, labels in factors.items()},
+        torch.cat([batch.lengths_B for batch in batches]),
+        torch.cat([batch.indices_B for batch in batches]),
+        {name: torch.cat([batch.factors[name] for batch in batches]) for name in names},
     )

@@ -176,7 +176,7 @@ def _data(data: DataFacts | None) -> str:
 
 def _figures(figures: tuple[ShownFigure, ...]) -> str:
     if not figures:
-        return "Not measured yet. `genzoo evaluate` on this folder measures the model."
+        return "Not measured yet. `genzoo build` on this folder measures the model."
     rows = (
         (
             escape_markdown(" / ".join(part for part in (figure.group, figure.name) if part)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
@@ -49,7 +50,7 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
     made = model.reconstruct(rows_RT, lengths_B[:_ROWS])
     picture = reconstruction_rows(rows_RT, made.x_hat_BT, lengths_B=lengths_B[:_ROWS])
     save_png(picture, folder / "reconstruction.png")
-    swapped_RCT = swap_all(model, rows_RT, columns_CT)
+    swapped_RCT = swap_all(model, rows_RT, columns_CT, lengths_B[:_ROWS], lengths_B[-_ROWS:])
     save_png(swap_sheet(rows_RT, columns_CT, swapped_RCT), folder / "swap.png")
     save_gif(swap_grid(rows_RT, columns_CT, swapped_RCT), folder / "swap.gif")
     generator = step_generator(seed, "measure", 1)
@@ -63,12 +64,22 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
     save_gif(clip_film(long_BT), folder / "rollout.gif", caption=said)
 
 
-def swap_all(model: SequenceModel, static_RT: Tensor, dynamic_CT: Tensor) -> Tensor:
-    """Every static code with every motion: [R, C, T, ...]."""
+def swap_all(
+    model: SequenceModel,
+    static_RT: Tensor,
+    dynamic_CT: Tensor,
+    static_lengths_R: Tensor,
+    dynamic_lengths_C: Tensor,
+) -> Tensor:
+    """Every static code with every motion: [R, C, T, ...]; 0 beyond the motion's true length."""
     rows, columns = len(static_RT), len(dynamic_CT)
     static_BT = repeat(static_RT, "r ... -> (r c) ...", c=columns)
     dynamic_BT = repeat(dynamic_CT, "c ... -> (r c) ...", r=rows)
-    swapped_BT = model.swap(static_BT, dynamic_BT).x_BT
+    static_lengths_B = repeat(static_lengths_R, "r -> (r c)", c=columns)
+    dynamic_lengths_B = repeat(dynamic_lengths_C, "c -> (r c)", r=rows)
+    swapped_BT = model.swap(static_BT, dynamic_BT, static_lengths_B, dynamic_lengths_B).x_BT
+    steps_T = torch.arange(swapped_BT.shape[1])
+    swapped_BT[steps_T >= dynamic_lengths_B[:, None]] = 0
     return rearrange(swapped_BT, "(r c) ... -> r c ...", r=rows)
 
 

@@ -108,7 +108,7 @@ def read_figures(path: Path) -> tuple[ShownFigure, ...]:
     if not isinstance(evaluation, dict):
         raise CheckpointError(
             f"{path}: got {type(evaluation).__name__}, wanted an object of groups; "
-            "`genzoo evaluate` writes it anew"
+            "`genzoo build` writes it anew"
         )
     return figures_of(evaluation)
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from genzoo_rwae.spec.part import Part, PlacedOptionError
 from genzoo_rwae.spec.render import differences, plain, render
 from genzoo_rwae.spec.resolve import INVALID, Resolver
 from genzoo_rwae.spec.schema import json_schema
-from genzoo_rwae.spec.sections import Spec
+from genzoo_rwae.spec.sections import Spec, place_values
 from genzoo_rwae.zoo import Zoo
 
 if TYPE_CHECKING:
@@ -97,7 +98,20 @@ def _read_extended(path: Path, chain: tuple[Path, ...]) -> Located:
         raise SpecError([parent.place.problem("extends", error.problems[0].message)]) from error
     if not isinstance(below.value, dict):
         raise SpecError([parent.place.problem("extends", f"{reference} holds no mapping")])
-    return merge(tree, below)
+    return merge(_with_plugins_of(below, tree), below)
+
+
+def _with_plugins_of(below: Located, tree: Located) -> Located:
+    """A spec needs its parent's plugins as well as its own: the lists are joined."""
+    assert isinstance(tree.value, dict)
+    assert isinstance(below.value, dict)
+    mine, theirs = tree.value.get("plugins"), below.value.get("plugins")
+    if not mine or not theirs or not isinstance(mine.value, list):
+        return tree
+    if not isinstance(theirs.value, list):
+        return tree
+    joined = replace(mine, value=[*theirs.value, *mine.value])
+    return replace(tree, value={**tree.value, "plugins": joined})
 
 
 def _load_plugins(tree: Located, zoo: Zoo) -> None:
@@ -113,8 +127,14 @@ def _load_plugins(tree: Located, zoo: Zoo) -> None:
 
 def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
     """Rules that hold between values."""
-    object.__setattr__(spec, "places", places)
+    place_values(spec, places)
     problems = []
+    names = [metric.name for metric in spec.evaluate]
+    problems += [
+        spec.problem(f"evaluate[{number}]", f"the metric '{name}' is asked for twice")
+        for number, name in enumerate(names)
+        if name in names[:number]
+    ]
     train = spec.train
     if not (train.epochs or train.steps or train.minutes):
         problems.append(

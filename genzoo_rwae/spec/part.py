@@ -11,7 +11,7 @@ from genzoo_rwae.errors import OptionError
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Registered
 
-__all__ = ["Part", "PlacedOptionError"]
+__all__ = ["Part", "PlacedOptionError", "qualified"]
 
 
 class PlacedOptionError(OptionError):
@@ -55,3 +55,8 @@ class Part:
         except OptionError as error:
             path = f"{self.path}.{error.option}" if error.option else self.path
             raise PlacedOptionError(str(error), path) from error
+
+
+def qualified(part: Part) -> str:
+    """A part's name as a spec can say it without doubt, whatever is installed later."""
+    return f"{part.registered.plugin.name}:{part.name}"

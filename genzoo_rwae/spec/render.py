@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from genzoo_rwae.spec.part import Part
-from genzoo_rwae.zoo import BUILT_IN
+from genzoo_rwae.spec.part import Part, qualified
 
 if TYPE_CHECKING:
     from genzoo_rwae.spec.sections import Spec
@@ -35,12 +34,6 @@ def plain(thing: Any) -> Any:
     if isinstance(thing, list | tuple):
         return [plain(value) for value in thing]
     return str(thing) if isinstance(thing, Path) else thing
-
-
-def qualified(part: Part) -> str:
-    """A part's name as a spec can say it without doubt: foreign ones with their plugin."""
-    plugin = part.registered.plugin
-    return part.name if plugin.name == BUILT_IN else f"{plugin.name}:{part.name}"
 
 
 def render(spec: Spec, *, origins: bool = True) -> str:
@@ -86,7 +79,7 @@ def _origin(path: str, spec: Spec) -> str:
         node = spec.places.get(path.removesuffix(".use"))
     if node is None or isinstance(node.value, dict):
         return "default"
-    return str(node.place) or "default"
+    return " ".join(str(node.place).split()) or "default"
 
 
 def differences(there: Any, here: Any, path: str = "") -> list[str]:

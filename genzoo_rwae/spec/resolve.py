@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from genzoo_rwae.components import MISSING, Component, Option, Use, component_of, options_of
 from genzoo_rwae.errors import PluginError, Problem
 from genzoo_rwae.spec.located import Located, Place
-from genzoo_rwae.spec.part import Part
+from genzoo_rwae.spec.part import Part, qualified
 from genzoo_rwae.spec.sections import KIND_DEFAULT
 from genzoo_rwae.zoo import Registered, UnknownComponentError
 
@@ -66,7 +66,10 @@ class Resolver:
         name_node, given = node, dict[str, Located]()
         if isinstance(node.value, dict):
             if "use" not in node.value:
-                self._note(node.key, path, f"which {use.kind}? wanted a key 'use' with its name")
+                known = ", ".join(sorted(self.zoo.names(use.kind)))
+                self._note(
+                    node.key, path, f"which {use.kind}? wanted a key 'use'", f"known: {known}"
+                )
                 return INVALID
             name_node, given = node.value["use"], node.value
             path_of_name = f"{path}.use"
@@ -177,10 +180,16 @@ class Resolver:
         options: Mapping[str, Any] = {}
         if isinstance(value, partial):
             value, options = value.func, value.keywords
+        if value is None:
+            return None
         component = component_of(value)
-        if component is None:
-            return value  # None, or a callable that a plugin's author chose as it is
-        return self._default_part(use, self.zoo.registered(component), options, path)
+        registered = self.zoo.registered(component) if component else None
+        if registered is None:
+            raise PluginError(
+                f"{path}: the default {getattr(value, '__name__', value)!r} is no {use.kind} that "
+                "a hook yields, so no spec could name it; decorate it and yield it"
+            )
+        return self._default_part(use, registered, options, path)
 
     def _default_part(
         self, use: Use, registered: Registered, given: Mapping[str, Any], path: str
@@ -209,10 +218,20 @@ class Resolver:
             ]
             return INVALID if INVALID in items else tuple(items)
         if use:
-            return self.part(use, node, path)
+            return self.part(use, self._with_default_use(option, node, path), path)
         if option.group:
             return self.group(option.group, node, path, _group_options(option))
         return self._plain(option, node, path)
+
+    def _with_default_use(self, option: Option, node: Located, path: str) -> Located:
+        """Options without a `use` are those of the part that stands there by default."""
+        if not isinstance(node.value, dict) or "use" in node.value:
+            return node
+        default = None if option.default is MISSING else self.default(option, path)
+        if not isinstance(default, Part):
+            return node
+        name = Located(qualified(default), Place(), node.key)
+        return replace(node, value={"use": name, **node.value})
 
     def _plain(self, option: Option, node: Located, path: str) -> Any:
         self._remember(node, path)

@@ -96,15 +96,17 @@ class _Writer:
             name = registered.component.name
             options = (*options_of(build), *(options_of(use.slot) if use.slot else ()))
             required = self.required(options)
+            # beside the name what `genzoo check --resolved` writes: plugin:name
+            names = [name, f"{registered.plugin.name}:{name}"]
             if not required:
-                bare.append(name)
+                bare += names
             members.append(
                 {
                     "type": "object",
                     "title": name,
                     "description": summary_of(build),
                     "properties": {
-                        "use": {"const": name},
+                        "use": {"enum": names},
                         **{option.name: self.option(option) for option in options},
                     },
                     "required": ["use", *required],

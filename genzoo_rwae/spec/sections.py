@@ -24,6 +24,7 @@ __all__ = [
     "Spec",
     "TermSlot",
     "Train",
+    "place_values",
 ]
 
 
@@ -77,19 +78,6 @@ class DynamicTermSlot(TermSlot):
 
     given: Literal["none", "state", "path"] = "state"
     prior_gradient: Literal["learn", "stop"] = "learn"
-
-
-@dataclass(frozen=True, kw_only=True)
-class InformationSlot(TermSlot):
-    """Options of the price on information.
-
-    Attributes:
-        final: factor at the end of the run, reached geometrically; null keeps `weight`.
-        code: which code is priced.
-    """
-
-    final: NonNegativeFloat | None = None
-    code: Literal["static", "dynamic"] = "static"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +169,7 @@ class Spec:
 
     def problem(self, path: str, message: str, hint: str = "") -> Problem:
         """A problem at the place of a value."""
-        node = self.places.get(path)
+        node = self.places.get(f"{path}.use") or self.places.get(path)
         place = node.place if node and not isinstance(node.value, dict) else self.place(path)
         return place.problem(path, message, hint)
 
@@ -190,6 +178,11 @@ class Spec:
         found: list[Part] = []
         _collect(self, found)
         return found
+
+
+def place_values(spec: Spec, places: dict[str, Located]) -> None:
+    """Tell a spec where its values were written; done once, when it is made."""
+    object.__setattr__(spec, "places", places)
 
 
 def _collect(thing: object, found: list[Part]) -> None:

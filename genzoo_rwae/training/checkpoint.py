@@ -106,11 +106,17 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         CheckpointError: the file is missing, truncated, or of a model with other parts.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path} is not there; the run has not been trained to its end yet")
+        raise CheckpointError(
+            f"{path} is not there: the run has not been trained to its end yet; `genzoo build` "
+            "with its spec and folder goes on"
+        )
     try:
         tensors = load_weights_bytes(path.read_bytes())
     except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors: {error}; `genzoo build` with the same spec and "
+            "folder writes it again"
+        ) from error
     own = model.state_dict()
     wrong = [
         f"{name}: {list(tensors[name].shape)} in the file, {list(own[name].shape)} in the model"

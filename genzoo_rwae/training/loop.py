@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from genzoo_rwae.assemble import Assembled
 from genzoo_rwae.components import wired_of
 from genzoo_rwae.errors import CheckpointError, RunError
+from genzoo_rwae.objective import NotFiniteError
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
@@ -25,7 +25,7 @@ from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, load_state, save_state, save_weights
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
-from genzoo_rwae.training.randomness import step_generator
+from genzoo_rwae.training.randomness import epoch_order, step_generator
 from genzoo_rwae.training.signals import InterruptedRunError, Signals, noted_signals
 from genzoo_rwae.training.step import Step
 
@@ -134,11 +134,11 @@ class Trainer:
             if over or time.monotonic() - saved_at >= self.spec.train.save_every:
                 self._save()
                 saved_at = time.monotonic()
-            if over:
-                return
             if signals.received:
                 self._save()
                 self._stop(signals.received)
+            if over:
+                return
 
     def _train_step(self, batch: Batch, clock: _Clock) -> dict[str, Any]:
         settings = self.spec.train
@@ -147,10 +147,12 @@ class Trainer:
         factor = self._rate_factor()
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
-        self.model.train()
+        self.step_module.train()
         self.optimizer.zero_grad(set_to_none=True)
-        loss, figures = self.wrapped(batch, self._share_of_steps(), generator)
-        self._check_finite({**figures, "loss": loss}, batch)
+        try:
+            loss, figures = self.wrapped(batch, self._share_of_steps(), generator)
+        except NotFiniteError as error:
+            raise self._not_finite(f"'{error.term}'", batch) from error
         self.fabric.backward(loss)
         norm = self._gradient_norm(batch)
         self.optimizer.step()
@@ -172,11 +174,6 @@ class Trainer:
             raise self._not_finite("the gradient", batch)
         return norm.item()
 
-    def _check_finite(self, figures: Mapping[str, Tensor], batch: Batch) -> None:
-        for name, value in figures.items():
-            if not torch.isfinite(value):
-                raise self._not_finite(f"'{name}'", batch)
-
     def _not_finite(self, what: str, batch: Batch) -> RunError:
         indices = batch.indices_B.tolist()
         kept = (
@@ -196,13 +193,15 @@ class Trainer:
     def _validate(self) -> None:
         if len(self.validation) < 2:
             return  # no divergence of samples has a meaning for less
-        self.model.eval()
+        self.step_module.eval()
         generator = step_generator(self.spec.train.seed, "measure", 0)
-        count, size = min(len(self.validation), _VALIDATED), self.spec.data.slot.batch
+        # mixed: neighbours in a split are often of one kind, whose codes no prior can match
+        indices_N = epoch_order(0, 0, len(self.validation))[:_VALIDATED]
+        count, size = len(indices_N), self.spec.data.slot.batch
         starts = [start for start in range(0, count, size) if count - start > 1]
         totals: dict[str, float] = {}
         for start in starts:
-            batch = self.validation.take(np.arange(start, min(start + size, count)))
+            batch = self.validation.take(indices_N[start : start + size])
             loss, figures = self.step_module(batch, 1.0, generator)
             with self.execution.autocast():
                 mse = self.model.reconstruct(batch.x_BT, batch.lengths_B).mse_B.mean()
@@ -236,9 +235,15 @@ class Trainer:
             raise CheckpointError(
                 f"{self.run.state} belongs to a run of another spec; give -o another folder"
             )
-        self.model.load_state_dict(state.model)
-        self.objective.load_state_dict(state.objective)
-        self.optimizer.load_state_dict(state.optimizer)
+        try:
+            self.model.load_state_dict(state.model)
+            self.objective.load_state_dict(state.objective)
+            self.optimizer.load_state_dict(state.optimizer)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.run.state} does not fit the spec's model ({error}); has a plugin changed "
+                "since? Give -o another folder to start anew"
+            ) from error
         self.step, self.seconds = state.step, state.seconds
         self.best = math.inf if state.best is None else state.best
         self.run.truncate_metrics(self.step)

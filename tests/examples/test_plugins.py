@@ -21,7 +21,8 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def sliced_w2() -> Callable[..., torch.Tensor]:
-    zoo = gz.Zoo([str(EXAMPLES / "sliced_wasserstein.py")], use_entry_points=False)
+    file = EXAMPLES / "genzoo-sliced-wasserstein" / "genzoo_sliced_wasserstein.py"
+    zoo = gz.Zoo([str(file)], use_entry_points=False)
     return zoo.find("penalty", "sliced-w2").component.build
 
 
@@ -43,7 +44,7 @@ def test_the_example_spec_trains_with_the_penalty_of_its_file(tmp_path: Path) ->
     row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert row["static"] > 0
     spec = (tmp_path / "run" / "spec.yaml").read_text()
-    assert "use: sliced_wasserstein:sliced-w2" in spec
+    assert "use: genzoo_sliced_wasserstein:sliced-w2" in spec
     assert "sha256" in spec
     assert isinstance(gz.load(tmp_path / "run"), gz.SequenceModel)
 

@@ -418,7 +418,7 @@ def test_a_broken_installed_plugin_is_a_warning_beside_the_result(
 
 def test_check_as_json_has_the_spec_and_its_parts(toy: Path, genzoo: Genzoo):
     found = json.loads(genzoo("check", toy, "--json").out)
-    assert found["spec"]["model"]["use"] == "rwae"
+    assert found["spec"]["model"]["use"] == "genzoo:rwae"
     assert found["spec"]["data"]["use"] == "toy:lines"
     parts = {row["part"]: row for row in found["parts"]}
     assert parts["data"]["shape"] == "[8, 3, 6]"

@@ -220,7 +220,7 @@ def test_a_wrong_item_of_a_list_of_parts_is_marked_itself(tiny: str, problem):
     ("old", "new", "path", "said", "place_of"),
     [
         ("name: tiny\n", "", "", "the spec needs the key 'name'", (1, 1)),
-        ("use: rwae\n", "\n", "model", "which model? wanted a key 'use' with its name", (4, 1)),
+        ("use: rwae\n", "\n", "model", "which model? wanted a key 'use'", (4, 1)),
         ("use: mmd, weight: 10, ", "", "objective.static", "which penalty? wanted a key 'use'",
          (11, 3)),
         ("train: {steps: 2}\n", "", "", "the spec needs the key 'train'", (1, 1)),

@@ -112,14 +112,25 @@ def test_trial_leaves_no_trace_in_running_statistics(assembled):
 
 @pytest.mark.parametrize(
     ("use", "given", "width"),
-    [("critic", "none", 2), ("critic", "state", 2 + 5), ("critic", "path", 2 * 4)]
-    + [("law-critic", given, 2) for given in ("none", "state", "path")],
+    [
+        ("critic", "none", 2),
+        ("critic", "state", 2 + 5),
+        ("critic", "path", 2 * 4),
+        ("law-critic", "state", 2),
+    ],
 )
 def test_penalty_with_weights_is_told_the_width_of_what_it_compares(assembled, use, given, width):
     objective = assembled(
         f"objective.dynamic.use={use}", f"objective.dynamic.given={given}"
     ).objective
     assert objective.dynamic.direction.in_features == width
+
+
+@pytest.mark.parametrize("given", ["none", "path"])
+def test_given_is_refused_for_a_penalty_of_laws_at_its_place(assembled, given):
+    with pytest.raises(SpecError, match="compares laws step by step") as caught:
+        assembled("objective.dynamic.use=law-critic", f"objective.dynamic.given={given}")
+    assert caught.value.problems[0].path == "objective.dynamic.given"
 
 
 def test_parts_that_do_not_fit_the_frames_are_blamed_at_their_place(assembled):

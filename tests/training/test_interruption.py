@@ -109,6 +109,26 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_indices(
     assert all(bool(value.isfinite().all()) for value in state.model.values())
 
 
+def test_an_exploding_run_stops_with_step_term_and_indices(tiny_spec: Path, tmp_path: Path) -> None:
+    settings = {"train.optimizer": {"use": "adamw", "lr": 1e12}, "train.schedule": "constant"}
+    with pytest.raises(gz.RunError, match=r"step \d: '\w+' is not finite.*indices|sequences") as e:
+        gz.build(tiny_spec, run=tmp_path / "run", settings=settings)
+    assert "of the training split" in str(e.value)
+
+
+def test_a_plugin_file_that_has_changed_does_not_go_on_with_the_old_run(
+    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plugin = tmp_path / "poison.py"
+    plugin.write_text(POISON)
+    settings = ["plugins=[./poison.py]", "objective.static={use: poison, after: 1000}"]
+    gz.build(tiny_spec, run=tmp_path / "run", settings=settings)
+    plugin.write_text(POISON.replace("1.0", "1000.0"))
+    with pytest.raises(gz.SpecError, match=r"plugin 'poison': .*has changed since"):
+        gz.build(tiny_spec, run=tmp_path / "run", settings=settings)
+
+
 LIMITED = """\
 import os, resource
 from genzoo_rwae import hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_a_run_folder_holds_all_that_the_readme_promises(built: Path) -> None:
     wanted = {
         "spec.yaml", "model.safetensors", "metrics.jsonl", "evaluation.json", "report.html",
         "README.md", "checkpoints/last.pt", "checkpoints/best.safetensors",
+        "checkpoints/measured.json",
         "pictures/reconstruction.png", "pictures/swap.png", "pictures/swap.gif",
         "pictures/sample.png", "pictures/sample.gif",
         "pictures/rollout.png", "pictures/rollout.gif",
@@ -91,7 +93,7 @@ def test_a_second_build_trains_nothing_and_keeps_the_weights(built: Path) -> Non
 def test_the_resolved_spec_says_where_every_value_came_from(built: Path) -> None:
     text = (built / "spec.yaml").read_text()
     assert re.search(r"weight: 10\.0 +# .*tiny\.yaml:11:30", text)
-    assert re.search(r"use: reconstruction +# --set evaluate", text)
+    assert re.search(r"use: genzoo:reconstruction +# the setting evaluate", text)
     assert re.search(r"weight_decay: 0\.0001 +# default", text)
     assert "torch: 2" in text
 
@@ -108,6 +110,37 @@ def test_a_build_of_another_spec_says_what_differs_and_leaves_the_folder(built: 
     with pytest.raises(gz.SpecError, match=r"objective\.static\.weight: 10\.0 there, 3\.0 here"):
         gz.build(built / "spec.yaml", run=built, settings={"objective.static.weight": 3.0})
     assert {path: path.read_bytes() for path in built.rglob("*") if path.is_file()} == before
+
+
+def test_figures_are_measured_anew_when_their_options_change_and_dropped_when_nobody_asks(
+    built: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(built, copy)
+    asked = {"evaluate": [{"use": "reconstruction", "sequences": 3}]}
+    gz.build(copy / "spec.yaml", run=copy, settings=asked)
+    figures = json.loads((copy / "evaluation.json").read_text())
+    assert list(figures) == ["reconstruction"]
+    assert figures["reconstruction"]["mse"]["note"].startswith("3 test sequences")
+
+
+def test_figures_of_other_weights_are_not_kept(built: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(built, copy)
+    noted = copy / "checkpoints" / "measured.json"
+    noted.write_text(noted.read_text().replace('"step": 12', '"step": 11'))
+    (copy / "evaluation.json").write_text('{"reconstruction": {"mse": 4641.96}}')
+    gz.build(copy / "spec.yaml", run=copy)
+    figures = json.loads((copy / "evaluation.json").read_text())
+    assert figures == json.loads((built / "evaluation.json").read_text())
+
+
+def test_what_a_killed_write_left_behind_is_cleared_away(tiny_spec: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".spec.yaml.abc123.tmp").write_text("half a sp")
+    gz.build(tiny_spec, run=run, settings={"train.steps": 1})
+    assert not list(run.glob(".*.tmp"))
 
 
 def test_a_folder_with_other_files_is_never_built_into(tiny_spec: Path, tmp_path: Path) -> None:

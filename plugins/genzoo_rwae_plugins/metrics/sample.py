@@ -43,17 +43,21 @@ def sample(
         sequences: how many samples, and how many test sequences at most.
         seed: of the samples.
     """
-    test_NP = _flat(model, splits.test, sequences)
-    train_NP = _flat(model, splits.train, sequences)
+    test_NP, test_lengths_N = _flat(model, splits.test, sequences)
+    train_NP, _ = _flat(model, splits.train, sequences)
     gaps = torch.pdist(test_NP).square()  # of every pair once: none to itself
     median = gaps.median().item() if len(gaps) else 0.0
     if min(sequences, len(train_NP)) < 2 or not median > 0:
         note = "needs two samples, two training sequences, and test sequences that differ"
         return {"mmd2 to test sequences": Figure(None, good="lower", note=note)}
     generator = torch.Generator().manual_seed(seed)
-    samples = [model.sample(min(50, sequences - start), generator=generator).x_BT.flatten(1)
+    samples = [model.sample(min(50, sequences - start), generator=generator).x_BT
                for start in range(0, sequences, 50)]  # fmt: skip
-    sample_NP = torch.cat(samples)
+    sample_NT = torch.cat(samples)
+    # as long as test sequences are: samples have no length of their own
+    lengths_N = test_lengths_N.repeat(-(-len(sample_NT) // len(test_lengths_N)))[: len(sample_NT)]
+    sample_NT[torch.arange(sample_NT.shape[1]) >= lengths_N[:, None]] = 0
+    sample_NP = sample_NT.flatten(1)
     sigma = math.sqrt(median / (2 * test_NP.shape[1]))
 
     def distance(x_NP: Tensor) -> float:
@@ -76,9 +80,10 @@ def sample(
     }
 
 
-def _flat(model: SequenceModel, data: SequenceData, most: int) -> Tensor:
+def _flat(model: SequenceModel, data: SequenceData, most: int) -> tuple[Tensor, Tensor]:
     indices: np.ndarray = spread_indices(len(data), most)
-    return model.prepare(data.take(indices).x_BT).flatten(1)
+    batch = data.take(indices)
+    return model.prepare(batch.x_BT).flatten(1), batch.lengths_B
 
 
 @hookimpl

@@ -16,6 +16,8 @@ from genzoo_rwae_plugins.sources.clip_stores import natural_order
 
 __all__ = ["read_labels"]
 
+_MOST_CLASSES = 1_000
+
 
 def read_labels(
     path: Path, names: tuple[str, ...], dynamic: tuple[str, ...]
@@ -64,6 +66,12 @@ def read_labels(
     for column, name in enumerate(header[1:]):
         of_clips = [values[clip][column] for clip in names]
         classes = tuple(sorted(set(of_clips), key=natural_order))
+        if len(classes) > _MOST_CLASSES:
+            raise DataError(
+                f"{path}: the factor '{name}' has {len(classes):,} different values, wanted at "
+                f"most {_MOST_CLASSES:,}: a name or a measurement is no class; drop the column or "
+                "bin it"
+            )
         factor = Factor(name, classes, "dynamic" if name in dynamic else "static")
         factors[factor] = np.array([classes.index(value) for value in of_clips], dtype=np.int64)
     return factors
