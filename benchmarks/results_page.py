@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import genzoo_rwae as gz
-from genzoo_rwae.spec import load_spec
+from genzoo_rwae.spec import load_spec, render
 
 PICTURES = {
     "swap.png": "Rows share a static code, columns a motion; the donors stand at the edges.",
@@ -46,17 +46,28 @@ def figure_table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def progress_table(rows: list[dict[str, Any]]) -> str:
+    """Validation error over training time, as metrics.jsonl has it."""
+    seconds = {row["step"]: row["seconds"] for row in rows if row["split"] == "train"}
+    lines = ["| step | minutes | mean squared error, validation |", "|---|---|---|"]
+    for row in rows:
+        if row["split"] == "validation":
+            at = max(step for step in seconds if step <= row["step"])
+            lines.append(f"| {row['step']:,} | {seconds[at] / 60:.1f} | {row['mse']:.5f} |")
+    return "\n".join(lines)
+
+
 def write_page(run: Path, page: Path, notes: Path | None) -> None:
     spec = load_spec(run / "spec.yaml")
     resolved: dict[str, Any] = spec.resolved or {}
     model = gz.load(run)
-    last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    train = [row for row in last if row["split"] == "train"][-1]
+    history = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    train = [row for row in history if row["split"] == "train"][-1]
     folder = page.parent / page.stem
     folder.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
         shutil.copy(run / "pictures" / name, folder / name)
-    shutil.copy(run / "spec.yaml", folder / "spec.yaml")
+    (folder / "spec.yaml").write_text(render(spec, origins=False))
     versions = ", ".join(f"{name} {number}" for name, number in resolved["versions"].items())
     facts = {
         "command": f"`{resolved['command']}`",
@@ -76,11 +87,9 @@ def write_page(run: Path, page: Path, notes: Path | None) -> None:
     ]
     if notes:
         parts += ["## Reading them", notes.read_text().strip()]
-    parts += ["## Pictures"]
+    parts += ["## Over training time", progress_table(history), "## Pictures"]
     parts += [f"![{said}]({page.stem}/{name})\n\n{said}" for name, said in PICTURES.items()]
-    parts += [
-        f"The resolved spec, with the origin of every value: [spec.yaml]({page.stem}/spec.yaml)."
-    ]
+    parts += [f"The spec with all defaults filled in: [spec.yaml]({page.stem}/spec.yaml)."]
     page.write_text("\n\n".join(parts) + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 import shlex
 import sys
@@ -204,7 +205,7 @@ def _with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:
     resolved: dict[str, Any] = {
         "versions": versions(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores",
         "plugins": plugins,
         "data": info.as_json(),
     }
@@ -218,6 +219,16 @@ def _with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:
     spec = dataclasses.replace(spec, resolved=resolved, plugins=listed)
     place_values(spec, places)
     return spec
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it, or else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

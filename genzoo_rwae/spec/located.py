@@ -305,6 +305,8 @@ def _relocate(node: Located, place: Place) -> Located:
 
 
 def _display(path: Path) -> str:
+    if zoo_specs().get(path.stem) == path:
+        return f"zoo:{path.stem}"
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genzoo_rwae.catalogue import catalogue, zoo_specs
-from genzoo_rwae.errors import SpecError
+from genzoo_rwae.errors import PluginError, SpecError
 from genzoo_rwae.spec import Part, Spec, differences, json_schema, load_spec, plain, render
 from genzoo_rwae.zoo import Zoo
 
@@ -648,3 +648,53 @@ def test_the_schema_knows_components_of_plugins(write: Write):
     path = write("folders.py", FOLDERS)
     text = json.dumps(json_schema(Zoo([str(path)], use_entry_points=False)))
     assert '"folders:folders"' in text
+
+
+# -- parts that stand by default, plugins of a parent -------------------------------------------
+
+
+def test_options_of_a_default_part_can_be_set_without_naming_it(tiny: str, load: Load):
+    spec = load(tiny, "train.optimizer.lr=0.5", "model.static.head.hidden=7")
+    assert spec.train.optimizer.name == "adamw"
+    assert spec.train.optimizer.options["lr"] == 0.5
+    assert spec.model.options["static"].head.options["hidden"] == 7
+
+
+def test_a_metric_asked_for_twice_is_a_problem_at_its_second_place(tiny: str, load: Load):
+    with pytest.raises(SpecError, match="the metric 'swap' is asked for twice") as caught:
+        load(tiny + "evaluate: [swap, probes, {use: swap, pairs: 3}]\n")
+    assert caught.value.problems[0].column > 20
+
+
+def test_a_child_needs_its_parents_plugins_as_well_as_its_own(tiny: str, write: Write, load: Load):
+    write("folders.py", FOLDERS)
+    write("other.py", FOLDERS.replace('"folders"', '"others"'))
+    write("parent.yaml", "plugins: [./folders.py]\n" + tiny)
+    spec = load("extends: parent.yaml\nplugins: [./other.py]\ndata: {use: folders}\n")
+    assert spec.plugins == ["./folders.py", "./other.py"]
+    assert spec.data.registered.plugin.name == "folders"
+
+
+def test_a_default_that_no_hook_yields_is_the_plugins_fault(tiny: str, write: Write):
+    hidden = """
+        from collections.abc import Callable
+        from typing import Annotated
+        from genzoo_rwae import Use, hookimpl, kernel, penalty
+
+        @kernel("hidden")
+        def hidden(x_ND, y_MD, /):
+            return x_ND @ y_MD.mT
+
+        @penalty("gap")
+        def gap(q_ND, p_ND, /, *, kernel: Annotated[Callable, Use("kernel")] = hidden):
+            return kernel(q_ND, p_ND).mean()
+
+        @hookimpl
+        def genzoo_penalties():
+            yield gap
+    """
+    path = write("hidden.py", hidden)
+    zoo = Zoo([str(path)], use_entry_points=False)
+    spec = write("s.yaml", tiny.replace("static: {use: mmd", "static: {use: gap"))
+    with pytest.raises(PluginError, match="the default 'hidden' is no kernel that a hook yields"):
+        load_spec(spec, zoo=zoo)

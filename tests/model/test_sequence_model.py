@@ -320,3 +320,14 @@ def test_vectors_go_the_whole_way(rwae):
     assert model.sample(2, 9).x_BT.shape == (2, 9, 6)
     assert model.swap(x, x.flip(0)).x_BT.shape == (5, 4, 6)
     assert model(x, torch.full((5,), 4), None).x_hat_BK.shape == (5, 4, 6)
+
+
+def test_padding_changes_neither_side_of_a_swap(model, clips):
+    lengths = torch.tensor([2, 4, 1, 3, 4])
+    true_BT = torch.arange(4) < lengths[:, None]
+    other = torch.randint(0, 256, clips.shape, dtype=torch.uint8)
+    dirty = torch.where(true_BT[:, :, None, None, None], clips, other)
+    clean = model.swap(clips, clips, lengths, lengths).x_BT[true_BT]
+    torch.testing.assert_close(model.swap(dirty, dirty, lengths, lengths).x_BT[true_BT], clean)
+    without_lengths = model.swap(dirty, dirty).x_BT[true_BT]
+    assert not torch.allclose(without_lengths, model.swap(clips, clips).x_BT[true_BT])

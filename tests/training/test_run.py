@@ -159,6 +159,25 @@ def test_loading_what_is_no_run_says_so(tmp_path: Path, wrong: str) -> None:
         gz.load(path)
 
 
+def test_best_weights_of_a_run_without_validation_are_not_there_and_it_says_why(
+    tiny_spec: Path, tmp_path: Path
+) -> None:
+    gz.build(tiny_spec, run=tmp_path / "run", settings={"train.steps": 1})
+    (tmp_path / "run" / "checkpoints" / "best.safetensors").unlink()
+    with pytest.raises(gz.CheckpointError, match="no validation split"):
+        gz.load(tmp_path / "run", weights="best")
+    with pytest.raises(gz.CheckpointError, match=r"weights='bets': wanted one of last, best"):
+        gz.load(tmp_path / "run", weights="bets")  # type: ignore[arg-type]
+
+
+def test_a_batch_larger_than_the_split_is_a_problem_of_the_batch(
+    tiny_spec: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(gz.SpecError, match=r"data\.batch: a batch of 5000 from a training split"):
+        gz.build(tiny_spec, run=tmp_path / "run", settings={"data.batch": 5000})
+    assert not (tmp_path / "run").exists()
+
+
 def test_truncated_weights_are_an_error_that_names_the_file(built: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
