@@ -89,7 +89,7 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     model = assembled.model.cpu().eval()
     _measure(spec, model, splits, run, outcome.step, console)
     compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
-    page = compose_report(run, spec, model, splits, finished=True, seconds=outcome.seconds)
+    page = compose_report(run, spec, model, splits, finished=True)
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
         pass
     minutes = (time.monotonic() - began) / 60

@@ -24,4 +24,4 @@ def add_to(app: typer.Typer) -> None:
         spec = load_spec(folder.spec, zoo=session.zoo)
         splits = open_splits(spec)
         compose_pictures(model, splits, folder.pictures, seed=spec.train.seed)
-        print(compose_report(folder, spec, model, splits, finished=True, seconds=None))
+        print(compose_report(folder, spec, model, splits, finished=True))

@@ -15,6 +15,7 @@ from torch import Tensor
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.files import write_atomic
 from genzoo_rwae.report.card import Card, model_card
+from genzoo_rwae.report.curves import read_history
 from genzoo_rwae.report.facts import CardPart, DataFacts, RunFacts
 from genzoo_rwae.report.figures import read_figures
 from genzoo_rwae.report.page import write_report
@@ -90,7 +91,6 @@ def compose_report(
     splits: Splits | None,
     *,
     finished: bool,
-    seconds: float | None,
 ) -> Path:
     """Write report.html and README.md of a run folder; returns the page's path."""
     resolved = spec.resolved or {}
@@ -118,11 +118,19 @@ def compose_report(
         command=command,
         versions=resolved.get("versions", {}),
         device=str(resolved.get("machine", "")),
-        seconds=seconds,
+        seconds=_training_seconds(run),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         parts=parts,
     )
     return write_report(run.path, facts)
+
+
+def _training_seconds(run: RunFolder) -> float | None:
+    """Training time so far, as the last row of metrics.jsonl has it."""
+    if not run.metrics.is_file():
+        return None
+    found = [row["seconds"] for row in read_history(run.metrics).rows if "seconds" in row]
+    return float(str(found[-1])) if found else None
 
 
 def _card_parts(spec: Spec) -> list[CardPart]:
