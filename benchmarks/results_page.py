@@ -1,6 +1,6 @@
 """Write a page under docs/results/ from a run folder: figures, pictures, command, seed, time.
 
-    python benchmarks/results_page.py RUN docs/results/NAME.md --notes NOTES.md
+    python benchmarks/results_page.py RUN docs/results/NAME.md --notes NOTES.md --also RUN2
 
 Nothing on the page is typed by hand but the notes, which are copied below the figures.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import genzoo_rwae as gz
-from genzoo_rwae.spec import load_spec, render
+from genzoo_rwae.spec import differences, load_spec, plain, render
 
 PICTURES = {
     "swap.png": "Rows share a static code, columns a motion; the donors stand at the edges.",
@@ -33,17 +33,34 @@ def rows(figures: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str
             yield group, name, figure if isinstance(figure, dict) else {"value": figure}
 
 
-def figure_table(figures: Mapping[str, Any]) -> str:
-    lines = ["| measured | value | compare with | better |", "|---|---|---|---|"]
+def figure_table(figures: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> str:
+    """Figures beside what they compare with, and beside those of other runs by what differs."""
+    heads = ["measured", "value", "compare with", "better", *others]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    found = [{(g, n): f["value"] for g, n, f in rows(other)} for other in others.values()]
     for group, name, figure in rows(figures):
-        others = dict(figure.get("baselines", {}))
+        known = dict(figure.get("baselines", {}))
         if "chance" in figure:
-            others = {"chance": figure["chance"], **others}
-        compare = "; ".join(f"{what} {number:.4g}" for what, number in others.items())
-        lines.append(
-            f"| {group}: {name} | {figure['value']:.4g} | {compare} | {figure.get('good', '')} |"
-        )
+            known = {"chance": figure["chance"], **known}
+        compare = "; ".join(f"{what} {number:.4g}" for what, number in known.items())
+        cells = [f"{group}: {name}", f"{figure['value']:.4g}", compare, figure.get("good", "")]
+        cells += [f"{other[group, name]:.4g}" for other in found]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def what_differs(run: Path, other: Path) -> str:
+    """The settings of another run that are not this one's, and its training time."""
+    here, there = (plain(load_spec(place / "spec.yaml")) for place in (run, other))
+    for tree in (here, there):
+        del tree["resolved"]
+    wanted = [line.partition(" there")[0] for line in differences(there, here)]
+    train = [row for row in history_of(other) if row["split"] == "train"][-1]
+    return f"{', '.join(wanted) or 'the same again'} ({train['seconds'] / 60:.0f} min)"
+
+
+def history_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def progress_table(rows: list[dict[str, Any]]) -> str:
@@ -57,11 +74,16 @@ def progress_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_page(run: Path, page: Path, notes: Path | None) -> None:
+def figures_of(run: Path) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads((run / "evaluation.json").read_text())
+    return figures
+
+
+def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> None:
     spec = load_spec(run / "spec.yaml")
     resolved: dict[str, Any] = spec.resolved or {}
     model = gz.load(run)
-    history = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    history = history_of(run)
     train = [row for row in history if row["split"] == "train"][-1]
     folder = page.parent / page.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +105,9 @@ def write_page(run: Path, page: Path, notes: Path | None) -> None:
         spec.description,
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
         "## Figures",
-        figure_table(json.loads((run / "evaluation.json").read_text())),
+        figure_table(
+            figures_of(run), {what_differs(run, other): figures_of(other) for other in also}
+        ),
     ]
     if notes:
         parts += ["## Reading them", notes.read_text().strip()]
@@ -98,5 +122,6 @@ if __name__ == "__main__":
     parser.add_argument("run", type=Path)
     parser.add_argument("page", type=Path)
     parser.add_argument("--notes", type=Path, default=None)
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="other runs, beside it")
     arguments = parser.parse_args()
-    write_page(arguments.run, arguments.page, arguments.notes)
+    write_page(arguments.run, arguments.page, arguments.notes, arguments.also)
