@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genzoo_rwae.components import wired_of
-from genzoo_rwae.errors import SpecError
+from genzoo_rwae.errors import PluginError, SpecError
 from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml
 from genzoo_rwae.spec.part import Part, PlacedOptionError
 from genzoo_rwae.spec.render import differences, plain, render
@@ -122,7 +122,10 @@ def _load_plugins(tree: Located, zoo: Zoo) -> None:
         return  # of a wrong type, it is reported with all other problems
     for item in listed.value:
         if isinstance(item.value, str):
-            zoo.load(item.value, base=item.place.folder or Path.cwd(), origin="spec")
+            try:
+                zoo.load(item.value, base=item.place.folder or Path.cwd(), origin="spec")
+            except PluginError as error:
+                raise PluginError(f"{item.place}: plugins: {error}") from error
 
 
 def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
