@@ -43,9 +43,9 @@ def _examine(session: Session) -> dict[str, dict[str, Any]]:
             "device": device,
             "threads": torch.get_num_threads(),
             "processor": torch.backends.cpu.get_cpu_capability(),
-            "bfloat16": "in hardware: precision auto takes it"
+            "bfloat16": "pays here: precision auto takes it"
             if fast
-            else "not in hardware: precision auto stays with float32",
+            else "does not pay here: precision auto stays with float32",
         },
         "data": {
             "GENZOO_DATA": (data if Path(data).is_dir() else f"{data}: no such folder")

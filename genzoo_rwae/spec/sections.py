@@ -108,7 +108,7 @@ class Train:
         clip: largest norm of the gradient; null does not clip.
         seed: of weights, data order and all draws.
         precision: `bf16` runs the nets (never the penalties) in bfloat16 autocast; `auto` takes it
-            where the processor has it in hardware.
+            where a short trial at the start finds it faster than float32.
         layout: memory layout of images; `auto` is channels-last.
         threads: CPU threads; null leaves torch's choice.
         validate_every: epochs between measurements on the validation split.

@@ -6,7 +6,7 @@ import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -32,6 +32,7 @@ class State:
         spec: digest of the spec that the run was started with.
         step: optimisation steps taken.
         seconds: training time so far, earlier sessions included.
+        precision: in which the nets ran; a run goes on in the same.
         best: lowest loss on the validation split so far; None before the first measurement.
         model, objective, optimizer: state dicts.
     """
@@ -39,6 +40,7 @@ class State:
     spec: str
     step: int
     seconds: float
+    precision: Literal["bf16", "float32"]
     best: float | None
     model: dict[str, Any]
     objective: dict[str, Any]

@@ -81,7 +81,10 @@ class Trainer:
         self.validation = validation
         settings = spec.train
         self.batches = Batches(train, spec.data.slot.batch, settings.seed)
-        self.execution = choose_execution(settings, assembled.model.info.frame_shape)
+        state = self._state_before()
+        self.execution = choose_execution(
+            settings, assembled.model.info.frame_shape, state.precision if state else None
+        )
         self.limit = _limit_in_steps(spec, self.batches.per_epoch)
         self.fabric = Fabric(accelerator=self.execution.device, devices=1, precision="32-true")
         self.model = assembled.model
@@ -219,6 +222,7 @@ class Trainer:
             spec=self.run.spec_digest,
             step=self.step,
             seconds=self.seconds,
+            precision=self.execution.precision,
             best=self.best if math.isfinite(self.best) else None,
             model=self.model.state_dict(),
             objective=self.objective.state_dict(),
@@ -226,15 +230,22 @@ class Trainer:
         )
         save_state(self.run.state, state)
 
-    def _resume(self) -> None:
+    def _state_before(self) -> State | None:
+        """The checkpoint that the run folder has, if it is of this very spec."""
         if not self.run.state.is_file():
-            self.run.truncate_metrics(0)
-            return
+            return None
         state = load_state(self.run.state)
         if state.spec != self.run.spec_digest:
             raise CheckpointError(
                 f"{self.run.state} belongs to a run of another spec; give -o another folder"
             )
+        return state
+
+    def _resume(self) -> None:
+        state = self._state_before()
+        if state is None:
+            self.run.truncate_metrics(0)
+            return
         try:
             self.model.load_state_dict(state.model)
             self.objective.load_state_dict(state.objective)
