@@ -81,9 +81,11 @@ class Trainer:
         self.validation = validation
         settings = spec.train
         self.batches = Batches(train, spec.data.slot.batch, settings.seed)
-        state = self._state_before()
+        self.before = self._state_before()
         self.execution = choose_execution(
-            settings, assembled.model.info.frame_shape, state.precision if state else None
+            settings,
+            assembled.model.info.frame_shape,
+            self.before.precision if self.before else None,
         )
         self.limit = _limit_in_steps(spec, self.batches.per_epoch)
         self.fabric = Fabric(accelerator=self.execution.device, devices=1, precision="32-true")
@@ -242,7 +244,7 @@ class Trainer:
         return state
 
     def _resume(self) -> None:
-        state = self._state_before()
+        state, self.before = self.before, None
         if state is None:
             self.run.truncate_metrics(0)
             return
