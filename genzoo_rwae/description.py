@@ -193,7 +193,7 @@ def _expand(annotation: ast.expr, tree: ast.Module) -> ast.expr:
 def _default_text(default: ast.expr, tree: ast.Module) -> str:
     """A default as a spec would say it: components by their names, module constants by value."""
     text = ast.unparse(default)
-    found = _find(tree, text)
+    found = _find(tree, text.removesuffix("()"))
     if found and (names := _registered_as(found[0])):
         return names[0][1]
     return ast.unparse(_expand(default, tree)).replace("'", "")

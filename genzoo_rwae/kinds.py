@@ -37,7 +37,7 @@ KINDS: dict[str, KindInfo] = {
         ),
         KindInfo("cost", "costs", "(x_BT..., x_hat_BT..., /) -> cost_BT"),
         KindInfo("penalty", "penalties", "(q_ND, p_ND, /) -> scalar divergence of two samples"),
-        KindInfo("kernel", "kernels", "(x_ND, y_MD, /) -> K_NM"),
+        KindInfo("kernel", "kernels", "(x_ND, y_MD, /) -> K_NM, or a class of such callables"),
         KindInfo("source", "sources", "(split, /) -> SequenceData"),
         KindInfo("metric", "metrics", "(model, splits, /) -> figures"),
         KindInfo("tracker", "trackers", "(run, /): .log(row), .close()"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from genzoo_rwae.components import wired_of
 from genzoo_rwae.errors import OptionError
 
 if TYPE_CHECKING:
@@ -49,12 +50,24 @@ class Part:
             PlacedOptionError: its options do not fit what it was wired to.
         """
         try:
-            return self.registered.component.build(*wired, **self.options)
+            return self.registered.component.build(*wired, **_made(self.options))
         except PlacedOptionError:
             raise
         except OptionError as error:
             path = f"{self.path}.{error.option}" if error.option else self.path
             raise PlacedOptionError(str(error), path) from error
+
+
+def _made(value: Any) -> Any:
+    """Options as a component gets them: what wants nothing wired (a kernel) is made already."""
+    if isinstance(value, Mapping):
+        return {name: _made(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_made(inner) for inner in value)
+    if isinstance(value, Part):
+        build = value.registered.component.build
+        return value() if isinstance(build, type) and not wired_of(build) else value
+    return value
 
 
 def qualified(part: Part) -> str:

@@ -183,6 +183,8 @@ class Resolver:
         if value is None:
             return None
         component = component_of(value)
+        if component is None and (component := component_of(type(value))):
+            options = {o.name: getattr(value, o.name) for o in options_of(component.build)}
         registered = self.zoo.registered(component) if component else None
         if registered is None:
             raise PluginError(
@@ -200,7 +202,11 @@ class Resolver:
             else self.default(option, f"{path}.{option.name}")
             for option in options_of(registered.component.build)
         }
-        return Part(registered, values, path, use.slot() if use.slot else None)
+        slot = options_of(use.slot) if use.slot else ()
+        slot_values = {
+            option.name: self.default(option, f"{path}.{option.name}") for option in slot
+        }
+        return Part(registered, values, path, use.slot(**slot_values) if use.slot else None)
 
     def _value(self, option: Option, node: Located, path: str) -> Any:
         use = option.use

@@ -6,14 +6,16 @@ Functions of tensors, with no knowledge of models, specs or plugins. Float64 loo
 
 from genzoo_rwae_kernels.distances import squared_distances
 from genzoo_rwae_kernels.mmd import Kernel, mmd2_biased, mmd2_unbiased
-from genzoo_rwae_kernels.radial import WAE_SCALES, imq, rbf
+from genzoo_rwae_kernels.radial import WAE_SCALES, Imq, Radial, Rbf, ScaleMixture
 
 __all__ = [
     "WAE_SCALES",
+    "Imq",
     "Kernel",
-    "imq",
+    "Radial",
+    "Rbf",
+    "ScaleMixture",
     "mmd2_biased",
     "mmd2_unbiased",
-    "rbf",
     "squared_distances",
 ]

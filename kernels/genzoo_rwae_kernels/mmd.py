@@ -49,9 +49,9 @@ def mmd2_biased(x_ND: Tensor, y_MD: Tensor, /, kernel: Kernel) -> Tensor:
     Source: Gretton et al. 2012, A Kernel Two-Sample Test, JMLR 13, p. 723-773, Eq. (5).
 
     Example:
-        >>> from genzoo_rwae_kernels import imq
+        >>> from genzoo_rwae_kernels import Imq
         >>> x, y = torch.tensor([[0.0]]), torch.tensor([[2.0]])
-        >>> mmd2_biased(x, y, lambda a, b: imq(a, b, scales=[2.0]))  # 1 + 1 - 2 * 4 / (4 + 4)
+        >>> mmd2_biased(x, y, Imq(scales=[2.0]))  # 1 + 1 - 2 * 4 / (4 + 4)
         tensor(1.)
     """
     check_samples("mmd2_biased", x_ND, y_MD)
@@ -97,9 +97,9 @@ def mmd2_unbiased(x_ND: Tensor, y_MD: Tensor, /, kernel: Kernel, *, paired: bool
         et al., arXiv 1711.01558, Algorithm 2 (Eq. (3) with N = M).
 
     Example:
-        >>> from genzoo_rwae_kernels import imq
+        >>> from genzoo_rwae_kernels import Imq
         >>> x, y = torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [2.0]])
-        >>> kernel = lambda a, b: imq(a, b, scales=[2.0])  # 1 at 0, 1/2 at a distance of 2
+        >>> kernel = Imq(scales=[2.0])  # 1 at 0, 1/2 at a distance of 2
         >>> mmd2_unbiased(x, y, kernel), mmd2_unbiased(x, y, kernel, paired=True)
         (tensor(-0.5000), tensor(0.))
     """

@@ -9,12 +9,14 @@ from functools import partial
 
 import pytest
 import torch
-from genzoo_rwae_kernels import Kernel, imq, mmd2_biased, mmd2_unbiased, rbf
+from genzoo_rwae_kernels import Imq, Kernel, Rbf, mmd2_biased, mmd2_unbiased
 from genzoo_rwae_kernels.oracle import imq_pair, mmd2_by_loops, rbf_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import energy_distance
 from torch import Tensor
+
+imq, rbf = Imq(), Rbf()
 
 FEW = settings(max_examples=30, deadline=None)
 SEEDS = st.integers(0, 2**31 - 1)
@@ -111,7 +113,7 @@ def test_u_follows_from_the_means_of_the_kernel(seed: int, n: int, m: int, d: in
 
 def test_one_row_each_by_hand() -> None:
     x, y = torch.tensor([[0.0]]), torch.tensor([[2.0]])
-    two_scales = partial(imq, scales=[2.0, 6.0])  # 4/(4 + 4) + 12/(12 + 4) = 5/4
+    two_scales = Imq(scales=[2.0, 6.0])  # 4/(4 + 4) + 12/(12 + 4) = 5/4
     assert float(mmd2_biased(x, y, two_scales)) == pytest.approx(2 * 2 - 2 * 5 / 4)
 
 
@@ -179,7 +181,7 @@ def test_translation_rotation_and_scale(estimator: Estimator, seed: int, shift: 
     value = estimator(x_ND, y_MD, imq)
     torch.testing.assert_close(estimator(x_ND + shift, y_MD + shift, imq), value)
     torch.testing.assert_close(estimator(x_ND @ rotation_DD, y_MD @ rotation_DD, imq), value)
-    torch.testing.assert_close(estimator(3 * x_ND, 3 * y_MD, partial(imq, sigma=3.0)), value)
+    torch.testing.assert_close(estimator(3 * x_ND, 3 * y_MD, Imq(sigma=3.0)), value)
 
 
 @given(seed=SEEDS, n=ROWS, m=ROWS, copies=st.integers(2, 3))
@@ -240,5 +242,5 @@ def test_a_batch_equals_the_loop(estimator: Estimator, seed: int, t: int, n: int
 @all_estimators
 def test_a_mixture_is_the_sum_of_its_scales(estimator: Estimator) -> None:
     x_ND, y_MD = draw(0, 5, 3), draw(1, 5, 3) + 1
-    parts = [estimator(x_ND, y_MD, partial(rbf, scales=[scale])) for scale in WAE]
+    parts = [estimator(x_ND, y_MD, Rbf(scales=[scale])) for scale in WAE]
     torch.testing.assert_close(estimator(x_ND, y_MD, rbf), torch.stack(parts).sum())

@@ -6,17 +6,18 @@ Shapes: R replicas, N rows of x, M rows of y, D code width.
 """
 
 import math
-from functools import partial
 
 import pytest
 import torch
-from genzoo_rwae_kernels import mmd2_biased, mmd2_unbiased, rbf
+from genzoo_rwae_kernels import Rbf, mmd2_biased, mmd2_unbiased
 from torch import Tensor
+
+rbf = Rbf()
 
 D = 2
 SIGMA = 0.8
 S2 = D * SIGMA**2  # squared bandwidth of rbf(scales=[1]): k = exp(-d2 / (2 S2))
-KERNEL = partial(rbf, scales=[1.0], sigma=SIGMA)
+KERNEL = Rbf(scales=[1.0], sigma=SIGMA)
 X_VARIANCE, Y_VARIANCE, SHIFT = 1.0, 0.49, 0.6  # x ~ N(0, I), y ~ N(SHIFT, 0.49 I)
 REPLICAS = 20_000
 

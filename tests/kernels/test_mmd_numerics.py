@@ -8,10 +8,12 @@ from functools import partial
 
 import pytest
 import torch
-from genzoo_rwae_kernels import WAE_SCALES, Kernel, imq, mmd2_biased, mmd2_unbiased, rbf
+from genzoo_rwae_kernels import WAE_SCALES, Imq, Kernel, Rbf, mmd2_biased, mmd2_unbiased
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+imq, rbf = Imq(), Rbf()
 
 FEW = settings(max_examples=30, deadline=None)
 SEEDS = st.integers(0, 2**31 - 1)
@@ -62,7 +64,7 @@ def test_gradients_of_the_two_samples_cancel(
 
 def test_v_at_its_minimum_has_gradient_0_and_the_curvature_of_the_kernel() -> None:
     # One row each: V = 2 (k0 - k(x, y)), so the Hessian at x = y is 4/C; rounding is lifted to 0.
-    kernel = partial(imq, scales=[1.0])
+    kernel = Imq(scales=[1.0])
     for seed in range(20):
         y_1D = 10 * draw(seed, 1, 3)
         x_D = y_1D[0].clone().requires_grad_()

@@ -9,8 +9,10 @@ from functools import partial
 
 import pytest
 import torch
-from genzoo_rwae_kernels import Kernel, imq, mmd2_biased, mmd2_unbiased
+from genzoo_rwae_kernels import Imq, Kernel, mmd2_biased, mmd2_unbiased
 from torch import Tensor
+
+imq = Imq()
 
 Estimator = Callable[[Tensor, Tensor, Kernel], Tensor]
 paired_unbiased = partial(mmd2_unbiased, paired=True)

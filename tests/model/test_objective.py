@@ -7,13 +7,15 @@ import dataclasses
 
 import pytest
 import torch
-from genzoo_rwae_kernels import imq, mmd2_unbiased
+from genzoo_rwae_kernels import Imq, mmd2_unbiased
 from genzoo_rwae_plugins.penalties.mmd import mmd
 
 from genzoo_rwae import cost, penalty
 from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.sequence_model import Pass
+
+imq = Imq()
 
 GIVEN = ("none", "state", "path")
 

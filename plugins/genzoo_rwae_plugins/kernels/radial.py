@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import genzoo_rwae_kernels as kernels
 from pydantic import Field, PositiveFloat
-from torch import Tensor
 
 from genzoo_rwae.components import hookimpl, kernel
 
-__all__ = ["imq", "rbf"]
+__all__ = ["Imq", "Rbf"]
 
 Scales = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
 _WAE_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @kernel("imq")
-def imq(
-    x_ND: Tensor, y_MD: Tensor, /, *, scales: Scales = _WAE_SCALES, sigma: PositiveFloat = 1.0
-) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class Imq(kernels.Imq):
     """Inverse multiquadric kernel, summed over scales.
 
     k(x, y) = Σ_s C_s / (C_s + ‖x − y‖²) with C_s = 2 D σ² s, so that scale 1 is at ½ where two
@@ -32,13 +31,14 @@ def imq(
 
     Source: Tolstikhin et al., arXiv 1711.01558, Sec. 4.
     """
-    return kernels.imq(x_ND, y_MD, scales=scales, sigma=sigma)
+
+    scales: Scales = _WAE_SCALES
+    sigma: PositiveFloat = 1.0
 
 
 @kernel("rbf")
-def rbf(
-    x_ND: Tensor, y_MD: Tensor, /, *, scales: Scales = _WAE_SCALES, sigma: PositiveFloat = 1.0
-) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class Rbf(kernels.Rbf):
     """Gaussian kernel, summed over scales.
 
     k(x, y) = Σ_s exp(−‖x − y‖² / (2 b_s²)) with b_s² = D σ² s, so that scale 1 is at 1/e where two
@@ -50,10 +50,12 @@ def rbf(
 
     Source: Gretton et al., JMLR 13 (2012).
     """
-    return kernels.rbf(x_ND, y_MD, scales=scales, sigma=sigma)
+
+    scales: Scales = _WAE_SCALES
+    sigma: PositiveFloat = 1.0
 
 
 @hookimpl
 def genzoo_kernels() -> Iterator[object]:
-    yield imq
-    yield rbf
+    yield Imq
+    yield Rbf

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from genzoo_rwae_kernels import imq, mmd2_unbiased
+from genzoo_rwae_kernels import Imq, mmd2_unbiased
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
@@ -60,10 +60,9 @@ def sample(
     sample_NP = sample_NT.flatten(1)
     sigma = math.sqrt(median / (2 * test_NP.shape[1]))
 
-    def distance(x_NP: Tensor) -> float:
-        def kernel(x: Tensor, y: Tensor) -> Tensor:
-            return imq(x, y, scales=(1.0,), sigma=sigma)
+    kernel = Imq(scales=(1.0,), sigma=sigma)
 
+    def distance(x_NP: Tensor) -> float:
         return mmd2_unbiased(x_NP, test_NP, kernel).item()
 
     mean_NP = test_NP.mean(0, keepdim=True).expand(len(test_NP), -1)

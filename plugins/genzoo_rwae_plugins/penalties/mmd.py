@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genzoo_rwae.components import Use, hookimpl, penalty
 from genzoo_rwae.errors import OptionError
-from genzoo_rwae_plugins.kernels.radial import imq
+from genzoo_rwae_plugins.kernels.radial import Imq
 
 __all__ = ["mmd"]
 
@@ -25,7 +25,7 @@ def mmd(
     paired: bool = False,
     /,
     *,
-    kernel: Annotated[Callable[..., Tensor], Use("kernel")] = imq,
+    kernel: Annotated[Callable[..., Tensor], Use("kernel")] = Imq(),
     estimator: Literal["unbiased", "biased"] = "unbiased",
 ) -> Tensor:
     """Squared maximum mean discrepancy of two samples.
