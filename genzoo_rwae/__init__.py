@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genzoo_rwae.adversarial import AdversarialPenalty as AdversarialPenalty
     from genzoo_rwae.codes import Codes as Codes
     from genzoo_rwae.codes import DiagonalGaussian as DiagonalGaussian
     from genzoo_rwae.codes import DynamicCode as DynamicCode
@@ -62,6 +63,7 @@ __version__ = "0.1.0"
 
 # imported when first asked for: `genzoo list` must not wait for torch
 _HOMES = {
+    "adversarial": ("AdversarialPenalty",),
     "codes": (
         "Codes", "DiagonalGaussian", "DynamicCode", "DynamicPrior", "StaticCode", "StaticPrior",
     ),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Assembled", "assemble", "located", "open_split"]
 
 
+_CODES = ("static", "dynamic")
+
+
 @dataclass(frozen=True)
 class Assembled:
     """A model with its initial weights, and what it is to minimise."""
@@ -60,7 +63,7 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
                 f"'{spec.model.name}' makes a {type(model).__name__}; wanted a SequenceModel",
                 "model",
             )
-        _check_given(spec)
+        _check_terms(spec)
         passed = _trial(model, spec.data.slot.batch)
         objective = Objective(spec.objective, _code_widths(spec, passed.codes))
         objective.eval()  # nor must those of a penalty with state
@@ -69,8 +72,27 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
     return Assembled(model, objective)
 
 
-def _check_given(spec: Spec) -> None:
-    term = spec.objective.dynamic
+def _check_terms(spec: Spec) -> None:
+    objective = spec.objective
+    slots = {f"objective.information.{c}": getattr(objective.information, c) for c in _CODES}
+    for name in ("static", "dynamic", "independence"):
+        if part := getattr(objective, name):
+            slots[f"objective.{name}"] = part.slot
+    for path, slot in slots.items():
+        if slot.target is not None and not slot.weight:
+            raise PlacedOptionError(
+                f"a target of {slot.target:g} with a weight of 0, which control multiplies; set "
+                "`weight` to where it is to begin",
+                f"{path}.target",
+            )
+    term = objective.independence
+    if term and takes_laws(term.registered.component.build):
+        raise PlacedOptionError(
+            f"the penalty '{term.name}' compares laws, and the joint law of both codes is known "
+            "by samples alone; take one that compares samples, as hsic or mmd",
+            "objective.independence",
+        )
+    term = objective.dynamic
     if term and term.slot.given != "state" and takes_laws(term.registered.component.build):
         raise PlacedOptionError(
             f"the penalty '{term.name}' compares laws step by step, given the past; leave `given` "
@@ -80,14 +102,18 @@ def _check_given(spec: Spec) -> None:
 
 
 def _code_widths(spec: Spec, codes: Codes) -> dict[str, int]:
-    """Width of what each slot of the objective compares."""
-    widths = {"static": codes.static.sample.shape[-1]}
+    """Width of what each slot of the objective compares; `code` is z^c's own."""
+    static = codes.static.sample.shape[-1]
+    widths = {"static": static, "code": static}
     length, size = codes.dynamic.sample.shape[1:]
     term = spec.objective.dynamic
     samples = term and not takes_laws(term.registered.component.build)
     given = term.slot.given if samples else "none"
     extra = {"none": 0, "state": codes.dynamic.state.shape[-1], "path": size * (length - 1)}
     widths["dynamic"] = size + extra[given]
+    term = spec.objective.independence
+    by_step = term is None or term.slot.motion == "step"
+    widths["independence"] = static + (size if by_step else size * length)
     return widths
 
 

@@ -42,6 +42,6 @@ KINDS: dict[str, KindInfo] = {
         KindInfo("metric", "metrics", "(model, splits, /) -> figures"),
         KindInfo("tracker", "trackers", "(run, /): .log(row), .close()"),
         KindInfo("optimizer", "optimizers", "(parameters, /) -> torch.optim.Optimizer"),
-        KindInfo("schedule", "schedules", "(progress, /) -> factor on the learning rate"),
+        KindInfo("schedule", "schedules", "(progress, /) -> factor on a learning rate or a weight"),
     )
 }

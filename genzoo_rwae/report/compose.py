@@ -143,7 +143,13 @@ def _card_parts(spec: Spec) -> list[CardPart]:
         rows.append(
             CardPart(part.path, component.kind, part.name, summary_of(component.build), paper)
         )
-    return rows
+    # no component, yet what tells R-WAE from what goes beyond it: said with and without it
+    about = "A price on the information in a code, beyond the published objective."
+    prices = vars(spec.objective.information)
+    return rows + [
+        CardPart(f"objective.information.{code}", "price", str(price), about)
+        for code, price in prices.items()
+    ]
 
 
 def _data_facts(spec: Spec, model: SequenceModel, splits: Splits | None) -> DataFacts:

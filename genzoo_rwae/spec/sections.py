@@ -20,7 +20,10 @@ __all__ = [
     "KIND_DEFAULT",
     "DataSlot",
     "DynamicTermSlot",
+    "IndependenceSlot",
+    "Information",
     "Objective",
+    "Price",
     "Spec",
     "TermSlot",
     "Train",
@@ -59,10 +62,17 @@ class TermSlot:
     Attributes:
         weight: factor of the term.
         warm_up: share of the run over which the factor rises from 0 to its full value.
+        schedule: a further factor that follows the run's progress.
+        target: value that the term is to have; the weight is raised while it is above and lowered
+            while it is below.
+        target_rate: largest relative change of the weight in a step on the way to `target`.
     """
 
     weight: Weight = 1.0
     warm_up: Fraction = 0.0
+    schedule: Annotated[Any, Use("schedule")] = None
+    target: PositiveFloat | None = None
+    target_rate: PositiveFloat = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +91,54 @@ class DynamicTermSlot(TermSlot):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IndependenceSlot(TermSlot):
+    """Options of the independence term.
+
+    Attributes:
+        motion: what is to be independent of the static code: `step`, the dynamic code of every
+            step (mean over steps), or `path`, all of them side by side.
+    """
+
+    motion: Literal["step", "path"] = "step"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price(TermSlot):
+    """A price on the information in a code.
+
+    Attributes:
+        weight: price of a nat; 0: none.
+        target: nats that the code is to have; the price is raised while it has more and lowered
+            while it has less.
+    """
+
+    weight: Weight = 0.0
+
+    def __str__(self) -> str:
+        """What a table says of it."""
+        if not self.weight:
+            return "none"
+        towards = f", controlled towards {self.target:g} nats" if self.target else ""
+        return f"{self.weight:g} a nat{towards}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Information:
+    """Prices λ E_x KL(q(z | x) ‖ P) on the information in the codes, in nats.
+
+    Not part of the published R-WAE, whose divergences of aggregated posteriors reward information
+    in a code: KL(Q_Z ‖ P) = E_x KL(q(z | x) ‖ P) − I(X; Z).
+
+    Attributes:
+        static: price on z^c.
+        dynamic: price on z^m, all steps together.
+    """
+
+    static: Price = Price()
+    dynamic: Price = Price()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Objective:
     """What is minimised: the cost, and weighted divergences of aggregated codes from their priors.
 
@@ -88,11 +146,16 @@ class Objective:
         cost: reconstruction cost per frame; summed over a sequence, mean over a batch.
         static: D(Q(z^c), P(z^c)).
         dynamic: sum over t of D(Q(z^m_t | z^m_<t), P(z^m_t | z^m_<t)).
+        independence: D(Q(z^c, z^m), Q(z^c) Q(z^m)): the prior factorises, so its constraint is on
+            the joint law.
+        information: prices on the information in the codes, apart from the divergences.
     """
 
     cost: Annotated[Any, Use("cost")] = KIND_DEFAULT
     static: Annotated[Any, Use("penalty", slot=TermSlot)] = None
     dynamic: Annotated[Any, Use("penalty", slot=DynamicTermSlot)] = None
+    independence: Annotated[Any, Use("penalty", slot=IndependenceSlot)] = None
+    information: Information = Information()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +253,7 @@ def _collect(thing: object, found: list[Part]) -> None:
         found.append(thing)
         for value in thing.options.values():
             _collect(value, found)
+        _collect(thing.slot, found)
     elif isinstance(thing, list | tuple):
         for value in thing:
             _collect(value, found)

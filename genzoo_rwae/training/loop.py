@@ -93,7 +93,9 @@ class Trainer:
         self.execution.place(self.model)
         self.objective = assembled.objective
         step = Step(self.model, self.objective, self.execution)
-        wrapped, self.optimizer = self.fabric.setup(step, settings.optimizer(step.parameters()))
+        wrapped, self.optimizer = self.fabric.setup(
+            step, settings.optimizer(step.learnt_parameters())
+        )
         self.step_module, self.wrapped = step, wrapped
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.seconds, self.best = 0, 0.0, math.inf
@@ -161,6 +163,10 @@ class Trainer:
         self.fabric.backward(loss)
         norm = self._gradient_norm(batch)
         self.optimizer.step()
+        try:
+            figures |= self.objective.train_critics()
+        except NotFiniteError as error:
+            raise self._not_finite(f"'{error.term}'", batch) from error
         return {
             "step": self.step + 1,
             "epoch": self.step // self.batches.per_epoch,

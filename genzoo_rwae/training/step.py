@@ -23,6 +23,10 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.objective, self.execution = model, objective, execution
 
+    def learnt_parameters(self) -> list[nn.Parameter]:
+        """What the run's optimiser trains: all but the critics, which have their own."""
+        return [*self.model.parameters(), *self.objective.parameters_of_the_model()]
+
     def forward(
         self, batch: Batch, progress: float, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:

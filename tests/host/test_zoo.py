@@ -198,11 +198,11 @@ def test_a_plugin_without_any_hook_is_refused(failure):
 
 
 @pytest.mark.parametrize(
-    ("thing", "shown"), [("len", "<built-in function len>"), ("3", "3"), ("imq", "a kernel")]
+    ("thing", "shown"), [("len", "<built-in function len>"), ("3", "3"), ("Imq", "a kernel")]
 )
 def test_what_is_no_component_of_the_kind_is_refused(failure, thing: str, shown: str):
     message = failure(
-        "from genzoo_rwae import hookimpl\nfrom genzoo_rwae_plugins.kernels.radial import imq\n"
+        "from genzoo_rwae import hookimpl\nfrom genzoo_rwae_plugins.kernels.radial import Imq\n"
         f"@hookimpl\ndef genzoo_penalties():\n    yield {thing}\n"
     )
     assert f"genzoo_penalties yields {shown}; wanted functions or classes under" in message

@@ -1,0 +1,182 @@
+"""Cost and penalties put together.
+
+Shapes: B batch, T time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from genzoo_rwae.objective.critics import Critic
+from genzoo_rwae.objective.terms import (
+    dynamic_term,
+    independence_term,
+    information_term,
+    masked_cost,
+    static_term,
+)
+from genzoo_rwae.objective.weight import TermWeight
+from genzoo_rwae.objective.wiring import WiredPenalty
+
+if TYPE_CHECKING:
+    from genzoo_rwae.sequence_model import Pass, SequenceModel
+    from genzoo_rwae.spec.sections import Objective as ObjectiveSection
+    from genzoo_rwae.spec.sections import TermSlot
+
+__all__ = ["NotFiniteError", "Objective", "Terms"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The loss and what it is made of.
+
+    Attributes:
+        loss: the scalar that is minimised.
+        figures: `cost` and each term by its slot's name, unweighted scalars, detached;
+            `NAME.weight` of terms whose weight is not the same all the time.
+    """
+
+    loss: Tensor
+    figures: Mapping[str, Tensor]
+
+
+class NotFiniteError(ArithmeticError):
+    """A term of the objective got or gave values that are not finite; `term` is its slot."""
+
+    def __init__(self, term: str) -> None:
+        super().__init__(f"'{term}' is not finite")
+        self.term = term
+
+
+class Objective(nn.Module):
+    """Cost, penalties and prices of a spec's `objective:`, on what a model infers.
+
+    Args:
+        section: the validated section.
+        widths: width of the rows that each slot compares, for penalties with parameters; and
+            `code`, that of z^c, where two codes lie side by side.
+    """
+
+    def __init__(self, section: ObjectiveSection, widths: Mapping[str, int]) -> None:
+        super().__init__()
+        self.section = section
+        self.penalties: dict[str, WiredPenalty] = {}
+        self.critics: dict[str, Critic] = {}
+        self.weights = nn.ModuleDict()
+        for name in ("static", "dynamic", "independence"):
+            part = getattr(section, name)
+            if part is None:
+                continue
+            split = widths["code"] if name == "independence" else None
+            penalty = WiredPenalty(part, widths[name], split)
+            self.penalties[name] = penalty
+            if penalty.module is not None:
+                self.add_module(name, penalty.module)
+            if penalty.critic is not None:
+                self.critics[name] = Critic(penalty)
+            self.weights[name] = TermWeight(part.slot)
+        for code in ("static", "dynamic"):
+            price: TermSlot = getattr(section.information, code)
+            if price.weight:
+                self.weights[f"information-{code}"] = TermWeight(price)
+
+    def forward(
+        self,
+        passed: Pass,
+        model: SequenceModel,
+        *,
+        progress: float,
+        generator: torch.Generator | None,
+    ) -> Terms:
+        """The objective on one pass.
+
+        Args:
+            passed: codes and reconstruction of a batch.
+            model: gives paths from the prior where a term wants them.
+            progress: share of the run that is over, in [0, 1]; warm-ups and schedules follow it.
+            generator: of the prior's draws.
+
+        Raises:
+            NotFiniteError: the cost, the codes of a slot, or a penalty's value are not finite.
+        """
+        cost = masked_cost(self.section.cost, passed)
+        _check_finite("cost", cost)
+        for penalty in self.penalties.values():
+            penalty.compared = []
+            penalty.remembers = self.training and torch.is_grad_enabled()
+        loss, figures = cost, {"cost": cost.detach()}
+        for name, value in self._values(passed, model, generator):
+            _check_finite(name, value)
+            weight = self.weights[name]
+            assert isinstance(weight, TermWeight)
+            factor = weight.at(progress)
+            loss = loss + factor * value
+            figures[name] = value.detach()
+            if weight.changes:
+                figures[f"{name}.weight"] = torch.tensor(factor)
+            if self.training and torch.is_grad_enabled():
+                weight.learn(value)
+        return Terms(loss, figures)
+
+    def _values(
+        self, passed: Pass, model: SequenceModel, generator: torch.Generator | None
+    ) -> Iterator[tuple[str, Tensor]]:
+        for name, penalty in self.penalties.items():
+            # penalties may refuse such codes in words of their own; the slot is what is wanted
+            _check_codes(name, passed)
+            if name == "static":
+                yield name, static_term(penalty, passed.codes, generator)
+            elif name == "dynamic":
+                yield name, dynamic_term(penalty, passed, model, generator)
+            else:
+                yield name, independence_term(penalty, passed)
+        for code in ("static", "dynamic"):
+            if f"information-{code}" in self.weights:
+                _check_codes(code, passed)
+                yield f"information-{code}", information_term(passed, code)
+
+    def parameters_of_the_model(self) -> Iterator[nn.Parameter]:
+        """Parameters of penalties that are trained with the model, not against it."""
+        critics = {id(p) for critic in self.critics.values() for p in critic.module.parameters()}
+        return (p for p in self.parameters() if id(p) not in critics)
+
+    def train_critics(self) -> dict[str, Tensor]:
+        """Train every critic on the codes of the last pass in training; their losses by name.
+
+        Raises:
+            NotFiniteError: a critic's loss is not finite.
+        """
+        figures = {}
+        for name, critic in self.critics.items():
+            loss = critic.step()
+            if loss is not None:
+                _check_finite(f"{name}.critic", loss)
+                figures[f"{name}.critic"] = loss
+        return figures
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The critics' optimisers, for the checkpoint."""
+        return {name: critic.state() for name, critic in self.critics.items()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for name, critic in self.critics.items():
+            critic.restore(state[name])
+
+
+def _check_codes(slot: str, passed: Pass) -> None:
+    static, dynamic = passed.codes.static, passed.codes.dynamic
+    if slot != "dynamic":
+        _check_finite(slot, static.sample, static.prior.mean, static.prior.sd)
+    if slot != "static":
+        _check_finite(slot, dynamic.sample, dynamic.prior.mean, dynamic.prior.sd)
+
+
+def _check_finite(term: str, *tensors: Tensor) -> None:
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise NotFiniteError(term)
