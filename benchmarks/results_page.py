@@ -94,6 +94,9 @@ def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> N
     facts = {
         "command": f"`{resolved['command']}`",
         "seed": spec.train.seed,
+        "price on information": ", ".join(
+            f"{code} code {price}" for code, price in vars(spec.objective.information).items()
+        ),
         "training": f"{train['step']:,} steps, {train['seconds'] / 60:.1f} minutes",
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
         "machine": resolved["machine"],

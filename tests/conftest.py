@@ -29,6 +29,16 @@ objective:
 train: {steps: 12, schedule: cosine, save_every: 0}
 """
 
+KILLER = """\
+import os, signal
+from genzoo_rwae import hookimpl
+
+@hookimpl
+def genzoo_step_done(step):
+    if step == int(os.environ.get("KILL_AT", 0)):
+        os.kill(os.getpid(), getattr(signal, os.environ["KILL_WITH"]))
+"""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
@@ -46,6 +56,14 @@ def tiny_spec(tmp_path: Path) -> Path:
     """A spec that trains in a second or two, in a folder of its own."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_SPEC)
+    return path
+
+
+@pytest.fixture
+def killer(tmp_path: Path) -> Path:
+    """A plugin file that sends the run the signal KILL_WITH in the step KILL_AT."""
+    path = tmp_path / "killer.py"
+    path.write_text(KILLER)
     return path
 
 

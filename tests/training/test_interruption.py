@@ -15,28 +15,16 @@ import torch
 import genzoo_rwae as gz
 from genzoo_rwae.training.checkpoint import load_state
 
-KILLER = """\
-import os, signal
-from genzoo_rwae import hookimpl
-
-@hookimpl
-def genzoo_step_done(step):
-    if step == int(os.environ.get("KILL_AT", 0)):
-        os.kill(os.getpid(), getattr(signal, os.environ["KILL_WITH"]))
-"""
-
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def test_a_run_killed_in_mid_epoch_ends_bit_equal_to_an_undisturbed_one(
-    genzoo: Command, tiny_spec: Path, tmp_path: Path
+    genzoo: Command, tiny_spec: Path, killer: Path, tmp_path: Path
 ) -> None:
-    killer = tmp_path / "killer.py"
-    killer.write_text(KILLER)
     # 89 batches an epoch: the steps around the end of one are the interesting ones
     options = ("--set", "train.steps=100", "--set", "data.batch=16")
     killed = genzoo(
-        "build", "tiny.yaml", "-o", "killed", "-p", "killer.py", *options,
+        "build", "tiny.yaml", "-o", "killed", "-p", killer.name, *options,
         KILL_AT="93", KILL_WITH="SIGKILL",
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL
@@ -59,10 +47,8 @@ def test_a_run_killed_in_mid_epoch_ends_bit_equal_to_an_undisturbed_one(
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_saves_and_says_how_to_go_on(
-    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tiny_spec: Path, killer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    killer = tmp_path / "killer.py"
-    killer.write_text(KILLER)
     monkeypatch.setenv("KILL_AT", "5")
     monkeypatch.setenv("KILL_WITH", name)
     before = signal.getsignal(getattr(signal, name))

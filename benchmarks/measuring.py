@@ -1,0 +1,71 @@
+"""Time and extra memory of a call, measured in one process and in turns."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+Call = Callable[[], object]
+
+_MMAP_THRESHOLD = -3  # of mallopt: blocks from this size on go back to the system when freed
+
+
+def best_times(
+    calls: Mapping[str, Call], *, rounds: int, seconds: float = 20.0
+) -> dict[str, float]:
+    """The shortest time of each call in seconds, from rounds in which every call has its turn.
+
+    On a shared machine the shortest of interleaved turns is what the call costs; means tell about
+    the neighbours. Rounds end early when `seconds` are over, but every call has had two turns.
+    """
+    best = dict.fromkeys(calls, float("inf"))
+    began = time.perf_counter()
+    for number in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            best[name] = min(best[name], time.perf_counter() - start)
+        if number and time.perf_counter() - began > seconds:
+            break
+    return best
+
+
+def extra_memory(call: Call) -> float:
+    """Peak resident memory of a call beyond what the process had before it, in MB (Linux)."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_MMAP_THRESHOLD, 1 << 20)
+    gc.collect()
+    libc.malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    before = _status("VmRSS")
+    call()
+    return max(0.0, (_status("VmHWM") - before) / 1024)
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def machine() -> str:
+    """The processor and how many cores of it are at hand."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
+def versions(*packages: str) -> str:
+    """Versions of packages, as one line."""
+    found = [f"python {platform.python_version()}"]
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} not installed")
+    return ", ".join(found)
