@@ -36,16 +36,17 @@ def best_times(
     return best
 
 
-def extra_memory(call: Call) -> float:
-    """Peak resident memory of a call beyond what the process had before it, in MB (Linux)."""
+def time_and_memory(call: Call) -> tuple[float, float]:
+    """Seconds of one call, and its peak resident memory beyond what was there, in MB (Linux)."""
     libc = ctypes.CDLL(None)
     libc.mallopt(_MMAP_THRESHOLD, 1 << 20)
     gc.collect()
     libc.malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
-    before = _status("VmRSS")
+    before, start = _status("VmRSS"), time.perf_counter()
     call()
-    return max(0.0, (_status("VmHWM") - before) / 1024)
+    seconds = time.perf_counter() - start
+    return seconds, max(0.0, (_status("VmHWM") - before) / 1024)
 
 
 def _status(name: str) -> int:

@@ -24,6 +24,7 @@ __all__ = ["Assembled", "assemble", "located", "open_split"]
 
 
 _CODES = ("static", "dynamic")
+_TRIAL = 4  # sequences; some estimators compare four distinct rows
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,14 @@ def _check_terms(spec: Spec) -> None:
             "objective.independence",
         )
     term = objective.dynamic
-    if term and term.slot.given != "state" and takes_laws(term.registered.component.build):
+    if not (term and takes_laws(term.registered.component.build)):
+        return
+    # mixtures over the batch marginalise the past; laws of single rows are given it
+    fitting = ("state", "none") if term.registered.component.batch_coupled else ("state",)
+    if term.slot.given not in fitting:
         raise PlacedOptionError(
-            f"the penalty '{term.name}' compares laws step by step, given the past; leave `given` "
-            "out, or set it to state",
+            f"the penalty '{term.name}' compares laws step by step; found given: "
+            f"{term.slot.given}, wanted {' or '.join(fitting)}",
             "objective.dynamic.given",
         )
 
@@ -119,7 +124,7 @@ def _code_widths(spec: Spec, codes: Codes) -> dict[str, int]:
 
 @torch.no_grad()
 def _trial(model: SequenceModel, batch: int) -> Pass:
-    rows = min(batch, 2)
+    rows = min(batch, _TRIAL)
     x_BT = torch.zeros(rows, model.info.length, *model.info.frame_shape)
     was_training = model.training
     model.eval()  # running statistics must not see zeros

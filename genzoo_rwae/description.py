@@ -159,7 +159,8 @@ def _type_text(annotation: ast.expr | None, tree: ast.Module) -> str:
     text = ast.unparse(_expand(annotation, tree))
     if used := re.search(r"Use\('([a-z-]+)'(?:, of=(\w+))?", text):
         which = f" ({used[2]})" if used[2] else ""
-        return f"a {used[1]}{which}"
+        many = "many=True" in text
+        return f"a list of {used[1]}s{which}" if many else f"a {used[1]}{which}"
     for pattern, plain in (
         (r"Positive(Int|Float)", r"\1 > 0"),
         (r"NonNegative(Int|Float)", r"\1 >= 0"),

@@ -124,7 +124,7 @@ def load(
     Args:
         run: a folder that `build` made.
         weights: those of the end, or of the lowest loss on the validation split (there are none if
-            that split has fewer than two sequences).
+            that split has fewer than four sequences).
         zoo: where components are looked up.
 
     Raises:

@@ -1,17 +1,20 @@
-"""`genzoo check`."""
+"""`genzoo check`: a spec up to assembly, or the components of a plugin by the property kit."""
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genzoo_rwae.cli.session import AsJson, Session, Settings, SpecPath, print_json
+from genzoo_rwae.cli.session import AsJson, Session, Settings, print_json
+from genzoo_rwae.errors import PluginError, SpecError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from genzoo_rwae.assemble import Assembled
+    from genzoo_rwae.components import Component
     from genzoo_rwae.sequence_model import SequenceModel
     from genzoo_rwae.spec import Spec
 
@@ -22,18 +25,30 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def check(
         context: typer.Context,
-        spec: SpecPath,
+        spec: Annotated[
+            str | None,
+            typer.Argument(metavar="SPEC", help="A YAML file, or zoo:NAME; or else --plugin FILE."),
+        ] = None,
         settings: Settings = None,
         resolved: Annotated[
             bool, typer.Option("--resolved", help="Print every value and where it came from.")
         ] = False,
         as_json: AsJson = False,
     ) -> None:
-        """Everything that `build` does up to assembly: problems, or a table of parts."""
+        """Everything that `build` does up to assembly: problems, or a table of parts.
+
+        Without a SPEC, `genzoo check --plugin FILE` tries the components of a plugin: what must
+        hold of their kind, on examples, down to the smallest that breaks it.
+        """
+        session: Session = context.obj
+        if spec is None:
+            if settings or resolved:
+                raise SpecError("--set and --resolved are about a spec; name one")
+            _check_plugins(session, as_json=as_json)
+            return
         from genzoo_rwae.run import check as check_spec
         from genzoo_rwae.spec import plain, render
 
-        session: Session = context.obj
         loaded, assembled = check_spec(spec, settings=settings or (), zoo=session.zoo)
         if as_json:
             print_json({"spec": plain(loaded), "parts": _rows(loaded, assembled)})
@@ -126,3 +141,70 @@ def _print_table(spec: Spec, assembled: Assembled) -> None:
         count = f"{row['parameters']:,}" if row["parameters"] else ""
         table.add_row(row["part"], row["uses"], count, row["shape"])
     Console().print(table, highlight=False, markup=False)
+
+
+def _check_plugins(session: Session, *, as_json: bool) -> None:
+    """Try the components of the plugins of this call; leave with 1 if a property fails."""
+    if all(reference.startswith("no:") for reference in session.plugins):
+        raise SpecError(
+            "nothing to check; say `genzoo check SPEC` for a spec, or `genzoo check --plugin FILE` "
+            "for the components of a plugin"
+        )
+    offered = [
+        (plugin.name, component)
+        for plugin in session.zoo.plugins()
+        if plugin.origin == "command line"
+        for component in session.zoo.offered_by(plugin.name)
+    ]
+    rows = [{"plugin": plugin, **_tried(component)} for plugin, component in offered]
+    if as_json:
+        print_json({"components": rows})
+    else:
+        _print_findings(rows)
+    if any(row["failed"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _tried(component: Component) -> dict[str, Any]:
+    """What the kit finds of a component; `error` where it could not be tried."""
+    from genzoo_rwae.testing import KITS, examine
+
+    row: dict[str, Any] = {"kind": component.kind, "name": component.name}
+    found: dict[str, Any] = {"kit": component.kind in KITS, "error": "", "subject": ""}
+    found |= {outcome: [] for outcome in ("passed", "failed", "skipped")}
+    if found["kit"]:
+        try:
+            report = examine(component)
+        except PluginError as error:  # such as an option without a default
+            found["error"] = str(error)
+        else:
+            found["subject"] = report.subject
+            for finding in report.findings:
+                entry = {name: value for name, value in vars(finding).items() if value}
+                del entry["outcome"]
+                found[finding.outcome].append(entry)
+    return row | found
+
+
+def _print_findings(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for column in ("component", "kind", "passed", "failed", ""):
+        table.add_column(column, justify="right" if column.endswith("ed") else "left")
+    for row in rows:
+        numbers = ("", "")
+        said = "no kit" if not row["kit"] else "not tried" if row["error"] else ""
+        if not said:
+            numbers = (str(len(row["passed"])), str(len(row["failed"])))
+        table.add_row(row["name"], row["kind"], *numbers, said)
+    Console().print(table, highlight=False, markup=False)
+    for row in rows:
+        if row["error"]:
+            print(f"\n{row['error']}")
+        for finding in row["failed"]:
+            print(f"\n{row['kind']} {row['name']}: {finding['property']}\n{finding['statement']}")
+            if "example" in finding:
+                print("  smallest example:\n" + textwrap.indent(finding["example"], "    "))
+            print(textwrap.indent(finding["message"], "  "))

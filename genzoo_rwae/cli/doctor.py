@@ -30,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _examine(session: Session) -> dict[str, dict[str, Any]]:
     import torch
+    from genzoo_rwae_kernels import Imq, fused, triton_sums
 
     from genzoo_rwae.run import versions
     from genzoo_rwae.training.precision import has_fast_bfloat16
@@ -46,6 +47,13 @@ def _examine(session: Session) -> dict[str, dict[str, Any]]:
             "bfloat16": "pays here: precision auto takes it"
             if fast
             else "does not pay here: precision auto stays with float32",
+        },
+        "backends of the mmd": {
+            "eager, tiled": "plain torch: always there",
+            **{
+                name: backend.refuses(Imq(), torch.float32, torch.device(device)) or "works here"
+                for name, backend in (("fused", fused), ("triton", triton_sums))
+            },
         },
         "data": {
             "GENZOO_DATA": (data if Path(data).is_dir() else f"{data}: no such folder")

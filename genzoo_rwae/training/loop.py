@@ -36,6 +36,7 @@ __all__ = ["Outcome", "Trainer"]
 
 _LOG_EVERY = 10  # steps between rows of metrics.jsonl
 _VALIDATED = 512  # most sequences of a measurement while training
+_FEWEST = 4  # sequences that every estimator of a divergence or a dependence can do with
 
 
 @dataclass(frozen=True)
@@ -202,14 +203,15 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> None:
-        if len(self.validation) < 2:
-            return  # no divergence of samples has a meaning for less
+        if len(self.validation) < _FEWEST:
+            return
         self.step_module.eval()
         generator = step_generator(self.spec.train.seed, "measure", 0)
         # mixed: neighbours in a split are often of one kind, whose codes no prior can match
         indices_N = epoch_order(0, 0, len(self.validation))[:_VALIDATED]
         count, size = len(indices_N), self.spec.data.slot.batch
-        starts = [start for start in range(0, count, size) if count - start > 1]
+        # whole batches, since a divergence of samples depends on their number; one if there is less
+        starts = range(0, max(count - size, 0) + 1, size)
         totals: dict[str, float] = {}
         for start in starts:
             batch = self.validation.take(indices_N[start : start + size])

@@ -4,18 +4,66 @@ Functions of tensors, with no knowledge of models, specs or plugins. Float64 loo
 (and yours) against are in `genzoo_rwae_kernels.oracle`.
 """
 
+from genzoo_rwae_kernels.algebra import (
+    Linear,
+    Polynomial,
+    Product,
+    RadialProduct,
+    RadialSum,
+    Sum,
+    kernel_product,
+    kernel_sum,
+)
+from genzoo_rwae_kernels.bandwidth import median_squared_distance, scale_ladder
+from genzoo_rwae_kernels.blocks import (
+    mmd2_block,
+    mmd2_block_variance,
+    mmd2_linear,
+    mmd2_linear_variance,
+)
 from genzoo_rwae_kernels.distances import squared_distances
+from genzoo_rwae_kernels.kinked import Energy, Laplacian, Matern
 from genzoo_rwae_kernels.mmd import Kernel, mmd2_biased, mmd2_unbiased
-from genzoo_rwae_kernels.radial import WAE_SCALES, Imq, Radial, Rbf, ScaleMixture
+from genzoo_rwae_kernels.radial import (
+    WAE_SCALES,
+    Imq,
+    Radial,
+    RationalQuadratic,
+    Rbf,
+    ScaleMixture,
+)
+from genzoo_rwae_kernels.random_features import mmd2_random_features
+from genzoo_rwae_kernels.two_sample import TwoSampleTest, two_sample_test
 
 __all__ = [
     "WAE_SCALES",
+    "Energy",
     "Imq",
     "Kernel",
+    "Laplacian",
+    "Linear",
+    "Matern",
+    "Polynomial",
+    "Product",
     "Radial",
+    "RadialProduct",
+    "RadialSum",
+    "RationalQuadratic",
     "Rbf",
     "ScaleMixture",
+    "Sum",
+    "TwoSampleTest",
+    "kernel_product",
+    "kernel_sum",
+    "median_squared_distance",
     "mmd2_biased",
+    "mmd2_block",
+    "mmd2_block_variance",
+    "mmd2_linear",
+    "mmd2_linear_variance",
+    "mmd2_random_features",
     "mmd2_unbiased",
+    "scale_ladder",
     "squared_distances",
+    "two_sample_test",
 ]

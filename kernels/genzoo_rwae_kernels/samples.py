@@ -3,9 +3,14 @@
 Shapes: N rows of x, M rows of y, D code width; any leading batch dimensions.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor
 
-__all__ = ["check_finite", "check_samples"]
+__all__ = ["Kernel", "check_finite", "check_samples", "fitted_kernel"]
+
+# k(x_ND, y_MD) -> [..., N, M]: one value for each pair of rows, of these two rows alone.
+Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
 def check_samples(caller: str, x_ND: Tensor, y_MD: Tensor, /) -> None:
@@ -93,3 +98,41 @@ the fault is upstream (learning rate, an unbounded log-variance, corrupt data)
         f"{caller}: {' and '.join(found)} hold NaN or inf; wanted finite numbers: "
         f"the fault is upstream (learning rate, an unbounded log-variance, corrupt data)"
     )
+
+
+def fitted_kernel(
+    kernel: Kernel,
+    x_ND: Tensor,
+    y_MD: Tensor,
+    /,
+    x_weights_N: Tensor | None = None,
+    y_weights_M: Tensor | None = None,
+) -> Kernel:
+    """The kernel with what it takes from the data taken from these samples, once for an estimate.
+
+    Args:
+        kernel: any kernel; one that takes something from the data has a method `fitted(x, y)`.
+        x_ND: [..., N, D].
+        y_MD: [..., M, D].
+        x_weights_N: [N] or [..., N]; rows of weight 0 are absent. Given on if not None.
+        y_weights_M: [M] or [..., M], likewise.
+
+    Returns:
+        What `fitted` returns, or the kernel itself.
+
+    Example:
+        >>> import torch
+        >>> from genzoo_rwae_kernels import Rbf
+        >>> kernel = Rbf(scales=[1.0], relative_to="median")
+        >>> fitted = fitted_kernel(kernel, torch.zeros(1, 2), torch.full((1, 2), 3.0))
+        >>> fitted.relative_to, [round(width, 3) for width in fitted.widths(2)]
+        ('prior', [18.0])
+    """
+    fitted = getattr(kernel, "fitted", None)
+    if fitted is None:
+        return kernel
+    if x_weights_N is None and y_weights_M is None:
+        found: Kernel = fitted(x_ND, y_MD)
+    else:
+        found = fitted(x_ND, y_MD, x_weights_N, y_weights_M)
+    return found

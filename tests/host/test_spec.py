@@ -115,7 +115,7 @@ def test_parts_are_listed_each_before_those_in_it(tiny: str, load: Load):
 def test_a_places_options_are_kept_apart_from_the_components(tiny: str, load: Load):
     term = load(tiny).objective.static
     assert (term.slot.weight, term.slot.warm_up) == (10, 0.5)
-    assert set(term.options) == {"kernel", "estimator"}
+    assert set(term.options) == {"kernel", "estimator", "block", "features", "backend"}
 
 
 def test_a_default_instance_in_a_signature_goes_before_its_classs_defaults(

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 import torch
-from genzoo_rwae_kernels import Imq, Kernel, Rbf, mmd2_biased, mmd2_unbiased
+from genzoo_rwae_kernels import Energy, Imq, Kernel, Rbf, mmd2_biased, mmd2_unbiased
 from genzoo_rwae_kernels.oracle import imq_pair, mmd2_by_loops, rbf_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,11 +24,13 @@ ROWS = st.integers(2, 8)
 WIDTHS = st.integers(1, 6)
 K0 = 7.0  # imq and rbf of a row and itself: seven scales
 
-Estimator = Callable[[Tensor, Tensor, Kernel], Tensor]
+Estimator = Callable[..., Tensor]
 paired_unbiased = partial(mmd2_unbiased, paired=True)
 all_estimators = pytest.mark.parametrize(
     "estimator", [mmd2_biased, mmd2_unbiased, paired_unbiased], ids=["V", "U", "paired U"]
 )
+
+each_backend = pytest.mark.parametrize("backend", ["eager", "tiled"])
 
 
 def draw(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -225,6 +227,31 @@ def test_twice_v_of_the_distance_kernel_is_scipys_energy_distance_for_any_base_p
     value = 2 * float(mmd2_biased(x_N1, y_M1, partial(from_distance, base=base)))
     wanted = energy_distance(x_N1.flatten().numpy(), y_M1.flatten().numpy()) ** 2
     assert value == pytest.approx(float(wanted), rel=1e-9, abs=1e-12)
+
+
+@each_backend
+@given(seed=SEEDS, n=ROWS, m=ROWS)
+@FEW
+def test_twice_v_of_the_energy_kernel_is_scipys_energy_distance(
+    backend: str, seed: int, n: int, m: int
+) -> None:
+    x_N1, y_M1 = draw(seed, n, 1), draw(seed + 1, m, 1) + 1
+    value = 2 * float(mmd2_biased(x_N1, y_M1, Energy(), backend=backend))
+    wanted = energy_distance(x_N1.flatten().numpy(), y_M1.flatten().numpy()) ** 2
+    assert value == pytest.approx(float(wanted), rel=1e-9, abs=1e-12)
+
+
+@each_backend
+@all_estimators
+@given(seed=SEEDS, factor=st.floats(1e-3, 1e3))
+@FEW
+def test_the_energy_kernel_is_homogeneous_of_degree_1(
+    estimator: Estimator, backend: str, seed: int, factor: float
+) -> None:
+    x_ND, y_ND = draw(seed, 5, 3), draw(seed + 1, 5, 3) + 1
+    scaled = estimator(factor * x_ND, factor * y_ND, Energy(), backend=backend)
+    value = factor * estimator(x_ND, y_ND, Energy(), backend=backend)
+    torch.testing.assert_close(scaled, value, rtol=1e-9, atol=1e-12 * factor)
 
 
 @all_estimators

@@ -1,4 +1,4 @@
-"""MMD estimators over many draws: their means and variances against closed forms.
+"""MMD estimators over many draws: means, variances and rates against closed forms.
 
 Seeds are fixed. A mean over R independent replicas is compared in units of its standard error:
 |z| <= 4.5 happens by chance to a right estimator once in 150,000 tests.
@@ -9,10 +9,18 @@ import math
 
 import pytest
 import torch
-from genzoo_rwae_kernels import Rbf, mmd2_biased, mmd2_unbiased
+from genzoo_rwae_kernels import (
+    Rbf,
+    mmd2_biased,
+    mmd2_block,
+    mmd2_block_variance,
+    mmd2_linear,
+    mmd2_linear_variance,
+    mmd2_random_features,
+    mmd2_unbiased,
+    two_sample_test,
+)
 from torch import Tensor
-
-rbf = Rbf()
 
 D = 2
 SIGMA = 0.8
@@ -103,3 +111,109 @@ def test_u_of_equal_laws_has_mean_zero_and_the_exact_variance(n: int) -> None:
     centred = squared - 2 * squared_mean + K_XX**2
     variance = 4 * centred * (1 / (n * (n - 1)) + 1 / n**2)
     assert abs(z_of_mean(values_R.square(), variance)) <= 4.5
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_the_mean_of_weighted_u_is_mmd2_if_the_weights_know_nothing_of_the_rows(
+    paired: bool,
+) -> None:
+    weights_N = torch.tensor([0.5, 0.0, 1.0, 3.0, 2.0])
+    values_R = mmd2_unbiased(
+        *independent_samples(5, 5),
+        KERNEL,
+        paired=paired,
+        x_weights=weights_N,
+        y_weights=weights_N.flip(0),
+    )
+    assert abs(z_of_mean(values_R, MMD2)) <= 4.5
+
+
+def test_the_mean_of_weighted_v_exceeds_mmd2_by_the_bias_of_its_effective_sizes() -> None:
+    weights_N = torch.tensor([0.5, 0.0, 1.0, 3.0, 2.0])
+    values_R = mmd2_biased(*independent_samples(5, 4), KERNEL, x_weights=weights_N)
+    one_over_n = float(weights_N.square().sum() / weights_N.sum() ** 2)
+    bias = (1 - K_XX) * one_over_n + (1 - K_YY) / 4
+    assert abs(z_of_mean(values_R, MMD2 + bias)) <= 4.5
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_blocks_have_mean_mmd2_and_their_variance_is_the_one_that_is_estimated(
+    paired: bool,
+) -> None:
+    x_RND, y_RND = independent_samples(12, 12)
+    values_R = mmd2_block(x_RND, y_RND, KERNEL, block=3, paired=paired)
+    assert abs(z_of_mean(values_R, MMD2)) <= 4.5
+    variances_R = mmd2_block_variance(x_RND, y_RND, KERNEL, block=3, paired=paired)
+    assert abs(z_of_mean((values_R - MMD2).square() - variances_R, 0.0)) <= 4.5
+
+
+def test_linear_time_has_mean_mmd2_and_its_variance_is_the_one_that_is_estimated() -> None:
+    x_RND, y_RND = independent_samples(9, 9)
+    values_R = mmd2_linear(x_RND, y_RND, KERNEL)
+    assert abs(z_of_mean(values_R, MMD2)) <= 4.5
+    variances_R = mmd2_linear_variance(x_RND, y_RND, KERNEL)
+    assert abs(z_of_mean((values_R - MMD2).square() - variances_R, 0.0)) <= 4.5
+
+
+def exponent(small_R: Tensor, large_R: Tensor, ratio: float) -> float:
+    return math.log(float(large_R.std() / small_R.std())) / math.log(ratio)
+
+
+@pytest.mark.parametrize(("shift", "rate"), [(0.0, -1.0), (2.0, -0.5)], ids=["null", "other law"])
+def test_u_falls_as_1_over_n_for_equal_laws_and_as_its_root_for_others(
+    shift: float, rate: float
+) -> None:
+    # The exponent of 1,500 replicas has a standard error of 0.019: 0.085 is 4.5 of them.
+    deviations = []
+    for n in (32, 128):
+        x_RND, y_RND = draw(n, 1500, n, D).float(), draw(n + 1, 1500, n, D).float() + shift
+        deviations.append(mmd2_unbiased(x_RND, y_RND, KERNEL))
+    assert exponent(*deviations, ratio=4) == pytest.approx(rate, abs=0.085)
+
+
+def test_random_features_are_unbiased_and_their_error_falls_as_the_root_of_their_number() -> None:
+    x_ND, y_MD = draw(0, 12, D), draw(1, 9, D) + SHIFT
+    generator = torch.Generator().manual_seed(2)
+
+    def draws(features: int, estimator: str) -> Tensor:
+        values = [
+            mmd2_random_features(
+                x_ND, y_MD, KERNEL, features=features, estimator=estimator, generator=generator
+            )
+            for _ in range(500)
+        ]
+        return torch.stack(values)
+
+    few, many, biased = draws(16, "unbiased"), draws(256, "unbiased"), draws(16, "biased")
+    exact = float(mmd2_unbiased(x_ND, y_MD, KERNEL))
+    assert abs(z_of_mean(few, exact)) <= 4.5
+    assert abs(z_of_mean(many, exact)) <= 4.5
+    assert abs(z_of_mean(biased, float(mmd2_biased(x_ND, y_MD, KERNEL)))) <= 4.5
+    # The exponent of 500 draws has a standard error of 0.016: 0.072 is 4.5 of them.
+    assert exponent(few, many, ratio=16) == pytest.approx(-0.5, abs=0.072)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 5), (3, 8)])
+def test_p_values_of_equal_laws_are_uniform_on_their_grid_and_never_0(n: int, m: int) -> None:
+    # Draws of a continuous law: P(p <= k/20) is exactly k/20 but for ties, which only lower it.
+    generator = torch.Generator().manual_seed(4)
+    tests = 1000
+    p_values = torch.tensor(
+        [
+            two_sample_test(x, y, KERNEL, permutations=19, generator=generator).p_value
+            for x, y in zip(draw(5, tests, n, D), draw(6, tests, m, D), strict=True)
+        ]
+    )
+    assert float(p_values.min()) == pytest.approx(1 / 20)
+    for level in (0.05, 0.1, 0.25, 0.5):
+        share = float((p_values <= level + 1e-6).double().mean())
+        standard_error = math.sqrt(level * (1 - level) / tests)
+        assert share <= level + 4.5 * standard_error
+        assert share >= level - 4.5 * standard_error - 0.02
+
+
+def test_p_values_of_other_laws_are_small() -> None:
+    x_RND, y_RND = draw(7, 20, 30, D), draw(8, 20, 30, D) + 1.5
+    for x_ND, y_ND in zip(x_RND, y_RND, strict=True):
+        found = two_sample_test(x_ND, y_ND, KERNEL, permutations=99)
+        assert found.p_value <= 0.05

@@ -50,6 +50,19 @@ def test_first_and_second_derivatives(estimator: Estimator, kernel: Kernel) -> N
 
 
 @all_estimators
+@pytest.mark.parametrize("kind", [Imq, Rbf])
+def test_derivatives_in_the_bandwidth(estimator: Estimator, kind: type[Imq | Rbf]) -> None:
+    x_TND, y_TND = draw(0, 2, 4, 2), draw(1, 2, 4, 2) + 0.5
+    sigma = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+
+    def value(sigma: Tensor) -> Tensor:
+        return estimator(x_TND, y_TND, kind(scales=[0.5, 2.0], sigma=sigma))
+
+    assert torch.autograd.gradcheck(value, (sigma,))
+    assert torch.autograd.gradgradcheck(value, (sigma,))
+
+
+@all_estimators
 @given(seed=SEEDS, offset=st.floats(-1e4, 1e4))
 @FEW
 def test_gradients_of_the_two_samples_cancel(
@@ -177,6 +190,14 @@ def test_autocast_changes_nothing(estimator: Estimator, kernel: Kernel) -> None:
     assert torch.equal(inside, value)
     if kernel is imq:  # the backward of a kernel that multiplies in float32 is autocast's own
         assert torch.equal(inside_ND, gradient_ND)
+
+
+@all_estimators
+def test_samples_of_two_dtypes_meet_in_the_wider_one(estimator: Estimator) -> None:
+    x_ND, y_ND = draw(0, 20, 4, dtype=torch.float32), draw(1, 20, 4)
+    found = estimator(x_ND, y_ND, imq)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, estimator(x_ND.double(), y_ND, imq), rtol=1e-12, atol=1e-13)
 
 
 def test_sums_are_in_float64() -> None:

@@ -126,10 +126,10 @@ def test_penalty_with_weights_is_told_the_width_of_what_it_compares(assembled, u
     assert objective.dynamic.direction.in_features == width
 
 
-@pytest.mark.parametrize("given", ["none", "path"])
-def test_given_is_refused_for_a_penalty_of_laws_at_its_place(assembled, given):
-    with pytest.raises(SpecError, match="compares laws step by step") as caught:
-        assembled("objective.dynamic.use=law-critic", f"objective.dynamic.given={given}")
+@pytest.mark.parametrize(("use", "given"), [("law-critic", "path"), ("kl", "none"), ("kl", "path")])
+def test_given_is_refused_for_a_penalty_of_laws_at_its_place(assembled, use, given):
+    with pytest.raises(SpecError, match=f"laws step by step; found given: {given}") as caught:
+        assembled(f"objective.dynamic.use={use}", f"objective.dynamic.given={given}")
     assert caught.value.problems[0].path == "objective.dynamic.given"
 
 

@@ -3,6 +3,7 @@
 The parts are those of the registry, whichever they are: a new one is tested without a word here.
 """
 
+import inspect
 import itertools
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from genzoo_rwae import Zoo, load_spec
 from genzoo_rwae.assemble import assemble, open_split
 from genzoo_rwae.codes import StaticPrior
-from genzoo_rwae.components import options_of
+from genzoo_rwae.components import component_of, options_of
 from genzoo_rwae.errors import PluginError
+from genzoo_rwae.objective import takes_laws
 
 ZOO = Zoo(use_entry_points=False)
 COMBINED = ("encoder", "frame-encoder", "static-head", "decoder", "frame-decoder")
@@ -86,19 +88,26 @@ def train_two_steps(tmp_path_factory):
         data = open_split(spec, "train")
         made = assemble(spec, data.info)
         model, objective = made.model, made.objective
-        optimizer = spec.train.optimizer([*model.parameters(), *objective.parameters()])
+        learnt = [*model.parameters(), *objective.parameters_of_the_model()]
+        optimizer = spec.train.optimizer(learnt)
         for step in range(2):
             batch = data.take(np.arange(6 * step, 6 * step + 6))
             generator = torch.Generator().manual_seed(step)
             passed = model(batch.x_BT, batch.lengths_B, generator)
             terms = objective(passed, model, progress=step / 2, generator=generator)
             assert {"cost", "static", "dynamic"} <= terms.figures.keys()
+            before = [parameter.clone() for parameter in objective.parameters()]
             for name, figure in {**terms.figures, "loss": terms.loss}.items():
                 assert figure.shape == (), name
                 assert figure.isfinite(), name
             optimizer.zero_grad()
             terms.loss.backward()
             optimizer.step()
+            for name, loss in objective.train_critics().items():
+                assert loss.isfinite(), name
+            pairs = zip(objective.parameters(), before, strict=True)
+            moved = [not torch.equal(new, old) for new, old in pairs]
+            assert any(moved) or not moved
         for name, parameter in model.named_parameters():
             assert parameter.isfinite().all(), name
         model.eval()
@@ -151,7 +160,8 @@ def test_combination_of_nets_trains_and_samples(train_two_steps, chosen):
     ],
 )
 def test_part_trains_in_the_usual_model(train_two_steps, kind, name):
-    train_two_steps({kind: name})
+    nested = [f"{PLACES[kind]}.of=[imq, rbf]"] if name in ("sum", "product") else []
+    train_two_steps({kind: name}, *nested)
 
 
 @pytest.mark.parametrize("name", ZOO.names("prior"))
@@ -162,8 +172,29 @@ def test_prior_trains_in_the_usual_model(train_two_steps, name):
     train_two_steps({}, f"model.{place}.prior.use={name}", *options)
 
 
-@pytest.mark.parametrize("given", ["none", "state", "path"])
-@pytest.mark.parametrize("name", ZOO.names("penalty"))
-def test_penalty_trains_in_the_usual_model(train_two_steps, name, given):
-    slots = [f"objective.{slot}.use={name}" for slot in ("static", "dynamic")]
-    train_two_steps({}, *slots, f"objective.dynamic.given={given}")
+def penalties():
+    """Every penalty where it has a meaning: laws step by step, dependence between two codes."""
+    for name in ZOO.names("penalty"):
+        build = found("penalty", name).component.build
+        if "split" not in inspect.signature(build).parameters:
+            given = ["none", "state", "path"]
+            if takes_laws(build):
+                given = ["none" if component_of(build).batch_coupled else "state"]
+            yield from ((name, "dynamic", f"given={choice}") for choice in given)
+        if not takes_laws(build):
+            yield from ((name, "independence", f"motion={choice}") for choice in ("step", "path"))
+
+
+@pytest.mark.parametrize(("name", "slot", "option"), list(penalties()))
+def test_penalty_trains_in_the_usual_model(train_two_steps, name, slot, option):
+    slots = [slot] if slot == "independence" else ["static", slot]
+    options = [f"objective.{slot}.{option}"]
+    for place in slots:
+        options.append(f"objective.{place}.use={name}")
+        options += [f"objective.{place}.{k}={v}" for k, v in small("penalty", name).items()]
+    train_two_steps({}, *options)
+
+
+@pytest.mark.parametrize("estimator", ["unbiased", "biased", "block", "linear", "random-features"])
+def test_every_estimator_of_the_mmd_trains_in_the_usual_model(train_two_steps, estimator):
+    train_two_steps({}, *(f"objective.{s}.estimator={estimator}" for s in ("static", "dynamic")))

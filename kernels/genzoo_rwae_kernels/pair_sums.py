@@ -1,0 +1,329 @@
+"""Sums of a kernel over pairs of rows, the two quantities behind every MMD, by several backends.
+
+Shapes: N rows of x, M rows of y, D code width; any leading batch dimensions, one value for each of
+their elements.
+
+- eager: the formula in plain torch; any kernel, every derivative, memory O(N M).
+- tiled: plain torch in one sweep, memory O(N D); any kernel without tensors of its own.
+- fused: compiled for the CPU in one sweep, memory O(N D); float32, radial kernels that it knows.
+- triton: the same for CUDA, where it is installed.
+- compiled: torch.compile of the formula, memory O(N M); slow at its first call.
+
+All but eager store the gradients with the value; asked for a second derivative, they compute the
+formula again by eager. "auto" takes the fastest that can, by size, kernel, dtype and device. The
+environment variable GENZOO_MMD_BACKEND names the backend of all calls that leave it to "auto".
+"""
+
+import importlib
+import importlib.util
+import logging
+import os
+from functools import cache
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from genzoo_rwae_kernels import eager, tiled
+from genzoo_rwae_kernels.precision import in_working_precision, outside_autocast
+from genzoo_rwae_kernels.radial import Radial
+from genzoo_rwae_kernels.samples import Kernel, check_samples
+
+__all__ = ["BACKENDS", "across", "within"]
+
+BACKENDS: tuple[str, ...] = ("auto", "eager", "tiled", "fused", "triton", "compiled")
+_MODULES = {"triton": "triton_sums"}  # the others are called as their backend is
+SWITCH = "GENZOO_MMD_BACKEND"
+
+# Pairs in a call from which a backend beats eager, forward and backward (measured on one core).
+_FUSED_FROM = 2**9
+_TILED_FROM = 2**13
+# Kernels that go through autograd tile by tile, and other devices, only gain memory.
+_TILED_TO_SAVE_MEMORY_FROM = 2**23
+
+_log = logging.getLogger("genzoo_rwae_kernels")
+
+
+def within(
+    x_ND: Tensor,
+    w_N: Tensor | None,
+    kernel: Kernel,
+    /,
+    *,
+    diagonal: bool = False,
+    backend: str = "auto",
+) -> Tensor:
+    """Sum of a kernel over the pairs of rows of one sample.
+
+    sum_{i != j} w_i w_j k(x_i, x_j),   with the pairs i = j as well if `diagonal`
+
+    Args:
+        x_ND: [..., N, D], floating.
+        w_N: [..., N] weights; None: all 1.
+        kernel: symmetric k(x_ND, y_MD) -> [..., N, M], a function of pairs of rows; sees float32 or
+            float64.
+        diagonal: add the pairs of a row and itself.
+        backend: one of `BACKENDS`.
+
+    Returns:
+        [...], float64 where the device has it.
+
+    Raises:
+        TypeError: the sample is not floating.
+        ValueError: the sample is empty, weights of another shape, a kernel that returns another
+            shape, or a backend that is unknown or cannot.
+
+    Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3), first and second sum.
+
+    Example:
+        >>> from genzoo_rwae_kernels import Imq
+        >>> x, kernel = torch.tensor([[0.0], [2.0]]), Imq(scales=[2.0])
+        >>> within(x, None, kernel)  # twice 4 / (4 + 4)
+        tensor(1., dtype=torch.float64)
+        >>> within(x, torch.tensor([1.0, 3.0]), kernel, diagonal=True)  # 1 + 9 + 2 * 3 / 2
+        tensor(13., dtype=torch.float64)
+    """
+    check_samples("within", x_ND, x_ND)
+    _check_weights("within", "w", w_N, x_ND)
+    x_ND, _ = in_working_precision(x_ND, x_ND)
+    with outside_autocast(x_ND.device):
+        chosen = _choose("within", x_ND, x_ND.shape[-2], kernel, backend)
+        if chosen == "eager":
+            return eager.within(x_ND, w_N, kernel, diagonal=diagonal)
+        w_N = _ones(x_ND) if w_N is None else w_N
+        x_BND, w_BN = x_ND.reshape(-1, *x_ND.shape[-2:]), w_N.reshape(-1, w_N.shape[-1])
+        # Radial kernels have one height, other ones are asked for their diagonal.
+        height = kernel.at_zero(x_ND.shape[-1]) if isinstance(kernel, Radial) else None
+        value_B = _apply(_Within, x_BND, w_BN, kernel, chosen, diagonal and height is None)
+        if diagonal and height is not None:
+            value_B = value_B + height * w_BN.double().square().sum(dim=-1)
+        return value_B.reshape(x_ND.shape[:-2])
+
+
+def across(
+    x_ND: Tensor,
+    y_MD: Tensor,
+    a_N: Tensor | None,
+    b_M: Tensor | None,
+    kernel: Kernel,
+    /,
+    *,
+    skip_diagonal: bool = False,
+    backend: str = "auto",
+) -> Tensor:
+    """Sum of a kernel over the pairs of rows of two samples.
+
+    sum_ij a_i b_j k(x_i, y_j),   without the pairs i = j if `skip_diagonal`
+
+    Args:
+        x_ND: [..., N, D], floating.
+        y_MD: [..., M, D], floating, the same batch dimensions.
+        a_N: [..., N] weights of x; None: all 1.
+        b_M: [..., M] weights of y; None: all 1.
+        kernel: as that of `within`.
+        skip_diagonal: leave out the pairs (x_i, y_i); N = M.
+        backend: one of `BACKENDS`.
+
+    Returns:
+        [...], float64 where the device has it.
+
+    Raises:
+        TypeError: a sample is not floating.
+        ValueError: as `within`; the samples do not fit together; skip_diagonal with N != M.
+
+    Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3), third sum.
+
+    Example:
+        >>> from genzoo_rwae_kernels import Imq
+        >>> x, y = torch.tensor([[0.0]]), torch.tensor([[2.0], [0.0]])
+        >>> across(x, y, None, None, Imq(scales=[2.0]))  # 1/2 + 1
+        tensor(1.5000, dtype=torch.float64)
+    """
+    check_samples("across", x_ND, y_MD)
+    _check_weights("across", "a", a_N, x_ND)
+    _check_weights("across", "b", b_M, y_MD)
+    n, m = x_ND.shape[-2], y_MD.shape[-2]
+    if skip_diagonal and n != m:
+        raise ValueError(
+            f"across: skip_diagonal with {n} rows of x and {m} rows of y; wanted equal numbers"
+        )
+    x_ND, y_MD = in_working_precision(x_ND, y_MD)
+    with outside_autocast(x_ND.device):
+        chosen = _choose("across", x_ND, m, kernel, backend)
+        if chosen == "eager":
+            return eager.across(x_ND, y_MD, a_N, b_M, kernel, skip_diagonal=skip_diagonal)
+        a_N = _ones(x_ND) if a_N is None else a_N
+        b_M = _ones(y_MD) if b_M is None else b_M
+        value_B = _apply(
+            _Across,
+            x_ND.reshape(-1, *x_ND.shape[-2:]),
+            y_MD.reshape(-1, *y_MD.shape[-2:]),
+            a_N.reshape(-1, n),
+            b_M.reshape(-1, m),
+            kernel,
+            chosen,
+            skip_diagonal,
+        )
+        return value_B.reshape(x_ND.shape[:-2])
+
+
+def _apply(function: type[torch.autograd.Function], *given: object) -> Tensor:
+    value_B: Tensor = function.apply(*given)  # type: ignore[no-untyped-call]
+    return value_B
+
+
+class _Within(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x_BND: Tensor, w_BN: Tensor, kernel: Kernel, backend: str, diagonal: bool
+    ) -> Tensor:
+        more = {"diagonal": True} if diagonal else {}
+        value_B, gradient_BND, potential_BN = _module(backend).within(x_BND, w_BN, kernel, **more)
+        ctx.save_for_backward(x_BND, w_BN, gradient_BND, potential_BN)
+        ctx.formula = lambda x, w: eager.within(x, w, kernel, diagonal=diagonal)
+        return cast(Tensor, value_B)
+
+    @staticmethod
+    def backward(ctx: Any, upstream_B: Tensor) -> tuple[Tensor | None, ...]:
+        x_BND, w_BN, gradient_BND, potential_BN = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return (*_by_formula(ctx, upstream_B, x_BND, w_BN), None, None, None)
+        return (
+            _scaled(upstream_B, gradient_BND),
+            _scaled(upstream_B, 2.0 * potential_BN).to(w_BN.dtype),
+            None,
+            None,
+            None,
+        )
+
+
+class _Across(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_BND: Tensor,
+        y_BMD: Tensor,
+        a_BN: Tensor,
+        b_BM: Tensor,
+        kernel: Kernel,
+        backend: str,
+        skip_diagonal: bool,
+    ) -> Tensor:
+        value_B, *derivatives = _module(backend).across(
+            x_BND, y_BMD, a_BN, b_BM, kernel, skip_diagonal=skip_diagonal
+        )
+        ctx.save_for_backward(x_BND, y_BMD, a_BN, b_BM, *derivatives)
+        ctx.formula = lambda x, y, a, b: eager.across(
+            x, y, a, b, kernel, skip_diagonal=skip_diagonal
+        )
+        return cast(Tensor, value_B)
+
+    @staticmethod
+    def backward(ctx: Any, upstream_B: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, derivatives = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
+        if torch.is_grad_enabled():
+            return (*_by_formula(ctx, upstream_B, *inputs), None, None, None)
+        scaled = [
+            _scaled(upstream_B, derivative).to(given.dtype)
+            for given, derivative in zip(inputs, derivatives, strict=True)
+        ]
+        return (*scaled, None, None, None)
+
+
+def _scaled(upstream_B: Tensor, derivative: Tensor) -> Tensor:
+    return upstream_B.to(derivative.dtype).reshape(-1, *[1] * (derivative.dim() - 1)) * derivative
+
+
+def _by_formula(ctx: Any, upstream_B: Tensor, *inputs: Tensor) -> list[Tensor | None]:
+    """Gradients with a graph, for the second derivatives that no backend stores."""
+    # Aliases: one input may depend on another, and its path is not to be counted here.
+    aliases = [given.view_as(given) for given in inputs]
+    wanted = [alias for alias, needed in zip(aliases, ctx.needs_input_grad, strict=False) if needed]
+    with outside_autocast(upstream_B.device):
+        value_B = ctx.formula(*aliases)
+        found = iter(torch.autograd.grad(value_B, wanted, upstream_B, create_graph=True))
+    return [next(found) if needed else None for needed in ctx.needs_input_grad[: len(inputs)]]
+
+
+def _choose(quantity: str, x_ND: Tensor, columns: int, kernel: Kernel, backend: str) -> str:
+    asked = backend if backend != "auto" else os.environ.get(SWITCH) or "auto"
+    if asked != "auto":
+        source = f"backend {asked!r}" if asked == backend else f"{SWITCH}={asked}"
+        _refuse_what_cannot(quantity, source, asked, x_ND, kernel)
+        chosen = asked
+    else:
+        chosen = _fastest(x_ND, columns, kernel)
+    _log_once(quantity, chosen, x_ND.device.type)
+    return chosen
+
+
+@cache
+def _log_once(quantity: str, chosen: str, device: str) -> None:
+    _log.info("pair sums %s: %s on %s", quantity, chosen, device)
+
+
+def _refuse_what_cannot(
+    quantity: str, source: str, asked: str, x_ND: Tensor, kernel: Kernel
+) -> None:
+    if asked not in BACKENDS:
+        raise ValueError(f"{quantity}: {source}; wanted one of {', '.join(BACKENDS)}")
+    reason = _why_not(asked, x_ND, kernel)
+    if reason:
+        raise ValueError(
+            f"{quantity}: {source} cannot compute {_name_of(kernel)} on {x_ND.dtype} rows: "
+            f"{reason}; wanted a backend that can: 'eager' always does, 'auto' takes the fastest"
+        )
+
+
+def _fastest(x_ND: Tensor, columns: int, kernel: Kernel) -> str:
+    pairs = x_ND.shape[:-1].numel() * columns
+    compiled_for = {"cpu": ("fused", _FUSED_FROM), "cuda": ("triton", 0)}
+    name, least = compiled_for.get(x_ND.device.type, ("", 0))
+    if name and isinstance(kernel, Radial) and pairs >= least and not _why_not(name, x_ND, kernel):
+        return name
+    fast = isinstance(kernel, Radial) and x_ND.device.type == "cpu"
+    least = _TILED_FROM if fast else _TILED_TO_SAVE_MEMORY_FROM
+    return "tiled" if pairs >= least and not _why_not("tiled", x_ND, kernel) else "eager"
+
+
+def _why_not(backend: str, x_ND: Tensor, kernel: Kernel) -> str:
+    """Why a backend cannot sum a kernel, in a clause; empty if it can."""
+    if backend == "eager":
+        return ""
+    if not _is_installed(backend):
+        return "it is not part of this installation"
+    reason: str = _module(backend).refuses(kernel, x_ND.dtype, x_ND.device)
+    if not reason and not isinstance(kernel, Radial) and tiled.has_own_gradients(x_ND, kernel):
+        return "the kernel holds tensors that want gradients, which this backend has not"
+    return reason
+
+
+@cache
+def _is_installed(backend: str) -> bool:
+    return importlib.util.find_spec(_module_name(backend)) is not None
+
+
+@cache
+def _module(backend: str) -> ModuleType:
+    return importlib.import_module(_module_name(backend))
+
+
+def _module_name(backend: str) -> str:
+    return f"genzoo_rwae_kernels.{_MODULES.get(backend, backend)}"
+
+
+def _name_of(kernel: Kernel) -> str:
+    return getattr(kernel, "__name__", type(kernel).__name__)
+
+
+def _ones(x_ND: Tensor) -> Tensor:
+    return torch.ones(x_ND.shape[:-1], dtype=x_ND.dtype, device=x_ND.device)
+
+
+def _check_weights(caller: str, name: str, weights_N: Tensor | None, x_ND: Tensor) -> None:
+    if weights_N is not None and weights_N.shape != x_ND.shape[:-1]:
+        raise ValueError(
+            f"{caller}: weights {name} have shape {list(weights_N.shape)}; wanted one for each "
+            f"row, {list(x_ND.shape[:-1])}"
+        )
