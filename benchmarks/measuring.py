@@ -13,8 +13,6 @@ from pathlib import Path
 
 Call = Callable[[], object]
 
-_MMAP_THRESHOLD = -3  # of mallopt: blocks from this size on go back to the system when freed
-
 
 def best_times(
     calls: Mapping[str, Call], *, rounds: int, seconds: float = 20.0
@@ -38,10 +36,8 @@ def best_times(
 
 def time_and_memory(call: Call) -> tuple[float, float]:
     """Seconds of one call, and its peak resident memory beyond what was there, in MB (Linux)."""
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_MMAP_THRESHOLD, 1 << 20)
     gc.collect()
-    libc.malloc_trim(0)
+    ctypes.CDLL(None).malloc_trim(0)  # or freed memory that the process kept would serve unseen
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before, start = _status("VmRSS"), time.perf_counter()
     call()

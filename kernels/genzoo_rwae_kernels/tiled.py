@@ -235,7 +235,9 @@ def _float32_suffices(kernel: Radial, largest_square: float, width: int) -> bool
 def _sweep(x: _Centred, y: _Centred, kernel: Radial, *, skip_diagonal: bool) -> None:
     width = x.z.shape[-1]
     values, products = x.weights_BN.dtype, x.rows_BNE.dtype
-    near = _NEAR * max(float(side.rows_BNE[..., -1].amax()) for side in (x, y))
+    near = 0.0
+    if kernel.has_kink:
+        near = _NEAR * max(float(side.rows_BNE[..., -1].amax()) for side in (x, y))
     scratch = torch.empty(_PAIRS, dtype=products, device=x.rows_BNE.device)
     narrow = scratch if values == products else torch.empty_like(scratch, dtype=values)
     buffers = torch.empty(3, _PAIRS, dtype=values, device=scratch.device)

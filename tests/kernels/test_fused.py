@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -492,3 +493,32 @@ def test_what_the_processor_can_do_is_part_of_the_key() -> None:
     if not Path("/proc/cpuinfo").exists():
         pytest.skip("no /proc/cpuinfo")
     assert "flags" in build._processor().lower() or "features" in build._processor().lower()
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        lambda: torch.device("meta"),
+    ],
+    ids=["no_grad", "inference_mode", "autocast", "another default device"],
+)
+def test_the_first_call_may_come_from_anywhere(
+    monkeypatch: pytest.MonkeyPatch, surroundings: Callable[[], AbstractContextManager[object]]
+) -> None:
+    monkeypatch.setattr(library, "_loaded", None)
+    with surroundings():
+        assert fused.why_not() == ""
+
+
+def test_the_first_call_may_come_under_another_default_dtype(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(library, "_loaded", None)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert fused.why_not() == ""
+    finally:
+        torch.set_default_dtype(torch.float32)

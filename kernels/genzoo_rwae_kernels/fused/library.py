@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genzoo_rwae_kernels.fused.build import BuildError, library_files
+from genzoo_rwae_kernels.precision import outside_autocast
 
 __all__ = ["Profile", "Sums", "Sweep", "load", "why_not"]
 
@@ -93,7 +94,7 @@ class Sweep:
         x_BND, a_BN = x_BND.detach().contiguous(), a_BN.detach().double().contiguous()
         B, n, D = x_BND.shape
         m = 0
-        value_B = torch.empty(B, dtype=torch.float64)
+        value_B = torch.empty(B, dtype=torch.float64, device=x_BND.device)
         gradients, potentials = [torch.empty_like(x_BND)], [torch.empty_like(a_BN)]
         if y_BMD is not None and b_BM is not None:
             y_BMD, b_BM = y_BMD.detach().contiguous(), b_BM.detach().double().contiguous()
@@ -159,8 +160,14 @@ def _first_that_works() -> Sweep:
     for path in library_files(SOURCE):
         try:
             sweep = Sweep(path)
-            wrong = _wrong(sweep)
-        except (OSError, AttributeError) as error:
+            # the first call may come from anywhere: a metric without gradients, a net in bfloat16
+            with (
+                torch.inference_mode(False),
+                torch.enable_grad(),
+                outside_autocast(torch.device("cpu")),
+            ):
+                wrong = _wrong(sweep)
+        except (OSError, AttributeError, RuntimeError) as error:
             wrong = str(error)
         if not wrong:
             return sweep
@@ -172,11 +179,11 @@ def _wrong(sweep: Sweep) -> str:
     """What the library gets wrong on a small input of far and near rows; empty if nothing."""
     n, m, D = 37, 21, 5
     # Fixed rows without torch's generator, whose state belongs to the user.
-    x_BND = torch.arange(2.0 * n * D).mul(0.7).sin().mul(2.0).reshape(2, n, D)
-    y_BMD = torch.arange(2.0 * m * D).mul(1.3).cos().add(0.5).reshape(2, m, D)
+    x_BND = _count(2 * n * D).mul(0.7).sin().mul(2.0).reshape(2, n, D)
+    y_BMD = _count(2 * m * D).mul(1.3).cos().add(0.5).reshape(2, m, D)
     y_BMD[:, 0] += 50.0
-    a_BN = torch.arange(2.0 * n).cos().abs().reshape(2, n).double()
-    b_BM = torch.arange(2.0 * m).sin().abs().reshape(2, m).double()
+    a_BN = _count(2 * n).cos().abs().reshape(2, n).double()
+    b_BM = _count(2 * m).sin().abs().reshape(2, m).double()
     lengths = (40.0, 20.0, 10.0, 3.0)
     for name in ("imq", "rbf"):
         profile = Profile(name, lengths, 0.0, 1e20)
@@ -185,7 +192,7 @@ def _wrong(sweep: Sweep) -> str:
         wide = x_BND.double().requires_grad_()
         d2_across = (wide[:, :, None] - y_BMD.double()[:, None]).square().sum(-1)
         d2_within = (wide[:, :, None] - wide[:, None]).square().sum(-1)
-        off_diagonal = 1.0 - torch.eye(n, dtype=torch.float64)
+        off_diagonal = 1.0 - torch.eye(n, dtype=torch.float64, device="cpu")
         for where, found, k in (
             ("across", across, _formula(name, d2_across, lengths)),
             ("within", within, _formula(name, d2_within, lengths) * off_diagonal),
@@ -203,6 +210,11 @@ def _wrong(sweep: Sweep) -> str:
                 if not error < 1e-5:
                     return f"{what} of {name} {where} is off by {error:.1e}"
     return ""
+
+
+def _count(length: int) -> Tensor:
+    """0, 1, 2, ... whatever the process's default dtype and device are."""
+    return torch.arange(length, dtype=torch.float32, device="cpu")
 
 
 def _formula(name: str, d2: Tensor, lengths: tuple[float, ...]) -> Tensor:
