@@ -14,6 +14,7 @@ from genzoo_rwae.objective import Objective, takes_laws
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import DataInfo, Split
 from genzoo_rwae.spec import PlacedOptionError, Spec
+from genzoo_rwae.spec.part import scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Assembled", "assemble", "located", "open_split"]
 
 
-_CODES = ("static", "dynamic")
 _TRIAL = 4  # sequences; some estimators compare four distinct rows
 
 
@@ -75,11 +75,9 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
 
 def _check_terms(spec: Spec) -> None:
     objective = spec.objective
-    slots = {f"objective.information.{c}": getattr(objective.information, c) for c in _CODES}
-    for name in ("static", "dynamic", "independence"):
-        if part := getattr(objective, name):
-            slots[f"objective.{name}"] = part.slot
-    for path, slot in slots.items():
+    scheduled(spec.train.schedule, 0.0)  # refuses options that contradict each other
+    for path, slot in objective.slots().items():
+        scheduled(slot.schedule, 0.0)
         if slot.target is not None and not slot.weight:
             raise PlacedOptionError(
                 f"a target of {slot.target:g} with a weight of 0, which control multiplies; set "
@@ -96,12 +94,13 @@ def _check_terms(spec: Spec) -> None:
     term = objective.dynamic
     if not (term and takes_laws(term.registered.component.build)):
         return
-    # mixtures over the batch marginalise the past; laws of single rows are given it
-    fitting = ("state", "none") if term.registered.component.batch_coupled else ("state",)
-    if term.slot.given not in fitting:
+    coupled = term.registered.component.batch_coupled
+    wanted = "none" if coupled else "state"
+    if term.slot.given != wanted:
+        what = "mixtures over the batch, the past marginalised" if coupled else "laws row by row"
         raise PlacedOptionError(
-            f"the penalty '{term.name}' compares laws step by step; found given: "
-            f"{term.slot.given}, wanted {' or '.join(fitting)}",
+            f"the penalty '{term.name}' compares {what} (batch_coupled={coupled}); found given: "
+            f"{term.slot.given}, wanted given: {wanted}",
             "objective.dynamic.given",
         )
 

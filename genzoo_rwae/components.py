@@ -82,6 +82,8 @@ class Component:
         batched: (penalties) accepts [T, N, D] and returns [T]; the host loops over T otherwise.
         batch_coupled: (penalties) its value couples the whole batch, so it must see all ranks'
             codes at once. True unless the penalty is a mean over rows.
+        fewest: (penalties of samples) rows that the estimate needs; steps that fewer sequences
+            reach are left out.
     """
 
     kind: str
@@ -89,6 +91,7 @@ class Component:
     build: Callable[..., Any]
     batched: bool = False
     batch_coupled: bool = False
+    fewest: int = 2
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,12 @@ class KindDecorator:
         self.kind = kind
 
     def __call__(
-        self, name: str, *, batched: bool = False, batch_coupled: bool | None = None
+        self,
+        name: str,
+        *,
+        batched: bool = False,
+        batch_coupled: bool | None = None,
+        fewest: int = 2,
     ) -> Callable[[F], F]:
         """Name the component.
 
@@ -143,6 +151,7 @@ class KindDecorator:
             name: kebab-case name, as a spec says it.
             batched: see `Component.batched`.
             batch_coupled: see `Component.batch_coupled`; by default True for penalties.
+            fewest: see `Component.fewest`.
 
         Raises:
             PluginError: the name is not kebab-case, or the signature has a parameter that is
@@ -151,7 +160,7 @@ class KindDecorator:
         coupled = self.kind == "penalty" if batch_coupled is None else batch_coupled
 
         def register(build: F) -> F:
-            record = Component(self.kind, name, build, batched, coupled)
+            record = Component(self.kind, name, build, batched, coupled, fewest)
             _check_record(record)
             setattr(build, _MARK, record)
             return build

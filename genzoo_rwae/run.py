@@ -124,7 +124,8 @@ def load(
     Args:
         run: a folder that `build` made.
         weights: those of the end, or of the lowest loss on the validation split (there are none if
-            that split has fewer than four sequences).
+            that split has fewer than four sequences). Where weights of terms change or critics
+            learn, losses of different steps are different functions: take those of the end.
         zoo: where components are looked up.
 
     Raises:

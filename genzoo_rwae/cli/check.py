@@ -72,6 +72,9 @@ def _rows(spec: Spec, assembled: Assembled) -> list[dict[str, Any]]:
                 "shape": shapes.get(part.path, ""),
             }
         )
+    for code, price in vars(spec.objective.information).items():
+        path = f"objective.information.{code}"
+        rows.append({"part": path, "uses": f"price: {price}", "parameters": 0, "shape": ""})
     return rows
 
 

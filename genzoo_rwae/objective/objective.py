@@ -120,7 +120,7 @@ class Objective(nn.Module):
             if weight.changes:
                 figures[f"{name}.weight"] = torch.tensor(factor)
             if self.training and torch.is_grad_enabled():
-                weight.learn(value)
+                weight.learn(value, progress)
         return Terms(loss, figures)
 
     def _values(

@@ -6,6 +6,7 @@ Shapes: B batch, T time, D code width, S state width, N rows compared, P a whole
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -61,18 +62,55 @@ def dynamic_term(
 def independence_term(penalty: WiredPenalty, passed: Pass) -> Tensor:
     """D(Q(z^c, z^m), Q(z^c) Q(z^m)): rows as they are against rows with another row's motion.
 
-    Over steps it is the mean, so that a weight means the same at any length.
+    The rows as they are come from one half of the batch and the recombined ones from the other,
+    and then the other way round, so that no row of one sample shares a code with one of the other:
+    shared codes would pull an unbiased estimate below 0. A measure of dependence, which looks at
+    one sample alone, sees the whole batch. Over steps it is the mean, so that a weight means the
+    same at any length.
     """
-    static_BD, dynamic = passed.codes.static.sample, passed.codes.dynamic
-    if penalty.slot.motion == "path":
-        path_BP = rearrange(dynamic.sample * _mask(passed)[..., None], "b t d -> b (t d)")
-        joint_BD = torch.cat([static_BD, path_BP], dim=-1)
-        return penalty(joint_BD, torch.cat([static_BD, path_BP.roll(1, 0)], dim=-1), paired=True)
-    length = dynamic.sample.shape[1]
-    static_BTD = static_BD[:, None].expand(-1, length, -1)
-    joint_BTD = torch.cat([static_BTD, dynamic.sample], dim=-1)
-    product_BTD = torch.cat([static_BTD, _of_another_row(dynamic.sample, passed.lengths_B)], dim=-1)
-    return penalty.over_time(joint_BTD, product_BTD, passed.lengths_B, paired=True).mean()
+    whole = _Recombined(passed.codes.static.sample, passed.codes.dynamic.sample, passed.lengths_B)
+    if penalty.split_wired:
+        return _dependence(penalty, whole, whole)
+    # longest first, so that the rows of a pair are as long as each other, or nearly
+    order_B = passed.lengths_B.argsort(descending=True, stable=True).to(whole.static_BD.device)
+    pairs = len(order_B) // 2
+    first, second = order_B[: 2 * pairs : 2], order_B[1 : 2 * pairs : 2]
+    lengths_P = passed.lengths_B[second.cpu()]
+    halves = [
+        _Recombined(whole.static_BD[rows], whole.dynamic_BTD[rows], lengths_P)
+        for rows in (first, second)
+    ]
+    there = _dependence(penalty, halves[0], halves[1])
+    return 0.5 * (there + _dependence(penalty, halves[1], halves[0]))
+
+
+@dataclass(frozen=True)
+class _Recombined:
+    """Codes of some rows, as they are and with another row's motion."""
+
+    static_BD: Tensor
+    dynamic_BTD: Tensor
+    lengths_B: Tensor
+
+    def rows(self, motion: str, *, another: bool) -> Tensor:
+        """[z^c, z^m_t] at every step [B, T, ...], or [z^c, z^m_1..T] as one step."""
+        z_BTD = self.dynamic_BTD
+        if motion == "path":
+            steps_T = torch.arange(z_BTD.shape[1], device=z_BTD.device)
+            mask_BT = steps_T < self.lengths_B.to(z_BTD.device)[:, None]
+            z_BTD = rearrange(z_BTD * mask_BT[..., None], "b t d -> b 1 (t d)")
+            z_BTD = z_BTD.roll(1, 0) if another else z_BTD
+        elif another:
+            z_BTD = _of_another_row(z_BTD, self.lengths_B)
+        static_BTD = self.static_BD[:, None].expand(-1, z_BTD.shape[1], -1)
+        return torch.cat([static_BTD, z_BTD], dim=-1)
+
+
+def _dependence(penalty: WiredPenalty, joint: _Recombined, product: _Recombined) -> Tensor:
+    motion = penalty.slot.motion
+    q_BTD, p_BTD = joint.rows(motion, another=False), product.rows(motion, another=True)
+    lengths_B = joint.lengths_B if motion == "step" else torch.ones_like(joint.lengths_B)
+    return penalty.over_time(q_BTD, p_BTD, lengths_B, paired=False).mean()
 
 
 def information_term(passed: Pass, code: str) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from genzoo_rwae.components import wired_of
+from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.spec.sections import TermSlot
 
 __all__ = ["TermWeight"]
@@ -19,7 +19,8 @@ class TermWeight(nn.Module):
     """weight x warm-up x schedule x a factor that control has found.
 
     Control multiplies the weight by exp(rate · clip(value / target − 1, −1, 1)) after every step of
-    training: it rises while the value is above its target and falls below it.
+    training: it rises while the value is above its target and falls below it. While warm-up and
+    schedule hold the weight down, so they do the control's rate.
 
     Source: control by a multiplier: Rezende and Viola, Taming VAEs, arXiv 1810.00597, Algorithm 1;
         annealing in cycles: Fu et al., arXiv 1903.10145.
@@ -40,17 +41,19 @@ class TermWeight(nn.Module):
 
     def at(self, progress: float) -> float:
         """The weight when the share `progress` of the run is over."""
-        slot = self.slot
-        factor = min(1.0, progress / slot.warm_up) if slot.warm_up else 1.0
-        if slot.schedule is not None:
-            follows = bool(wired_of(slot.schedule.registered.component.build))
-            factor *= float(slot.schedule(progress) if follows else slot.schedule())
-        return slot.weight * factor * math.exp(self.log_factor.item())
+        return self.slot.weight * self._given(progress) * math.exp(self.log_factor.item())
 
-    def learn(self, value: Tensor) -> None:
+    def _given(self, progress: float) -> float:
+        """The factor that the spec gives."""
+        warm_up = self.slot.warm_up
+        rising = min(1.0, progress / warm_up) if warm_up else 1.0
+        return rising * scheduled(self.slot.schedule, progress)
+
+    def learn(self, value: Tensor, progress: float) -> None:
         """Note the term's value of one step of training."""
         if self.slot.target is None:
             return
         error = (value.detach().double() / self.slot.target - 1.0).clamp(-1.0, 1.0)
-        moved = self.log_factor + self.slot.target_rate * error.to(self.log_factor.device)
+        rate = self.slot.target_rate * min(1.0, self._given(progress))
+        moved = self.log_factor + rate * error.to(self.log_factor.device)
         self.log_factor.copy_(moved.clamp(-_WIDEST, _WIDEST))

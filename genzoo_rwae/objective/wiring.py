@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from genzoo_rwae.adversarial import AdversarialPenalty
 from genzoo_rwae.codes import DiagonalGaussian
 from genzoo_rwae.components import annotation_of
-from genzoo_rwae.errors import PluginError
+from genzoo_rwae.errors import OptionError, PluginError
 from genzoo_rwae.spec.part import Part, PlacedOptionError
 
 __all__ = ["Compared", "WiredPenalty", "takes_laws"]
@@ -70,6 +70,9 @@ class WiredPenalty:
                 "and rows hold one code here; use it in objective.independence",
                 part.path,
             )
+        self.split_wired = "split" in self.extras
+        self.fewest = 1 if self.wants_laws else component.fewest
+        self.path = part.path
         self.remembers = False
         self.compared: list[Compared] = []
 
@@ -91,12 +94,15 @@ class WiredPenalty:
         """
         known = {"paired": paired, "weights_N": weights_N, "split": self.split}
         arguments = (q, p, *(known[name] for name in self.extras))
-        if self.critic is None:
-            value = self.call(*arguments)
-        else:
-            value = _with_frozen_critic(self.critic, arguments)
-            if self.remembers:
-                self.compared.append(Compared(tuple(_detached(a) for a in arguments)))
+        try:
+            value = self._value(arguments)
+        except PlacedOptionError:
+            raise
+        except ValueError as error:
+            option = f".{error.option}" if isinstance(error, OptionError) and error.option else ""
+            raise PlacedOptionError(
+                f"the penalty '{self.name}' refuses what it is given: {error}", self.path + option
+            ) from error
         rows = list((q.mean if self.wants_laws else q).shape[:-1])
         if self.wants_laws and list(value.shape) == rows:
             return value.mean(-1)
@@ -105,6 +111,14 @@ class WiredPenalty:
                 f"the penalty '{self.name}' returned {list(value.shape)} for rows {rows}; wanted "
                 f"{rows[:-1]}" + (f", or {rows}, a value per row" if self.wants_laws else "")
             )
+        return value
+
+    def _value(self, arguments: tuple[Any, ...]) -> Tensor:
+        if self.critic is None:
+            return self.call(*arguments)
+        value = _with_frozen_critic(self.critic, arguments)
+        if self.remembers:
+            self.compared.append(Compared(tuple(_detached(a) for a in arguments)))
         return value
 
     def over_time(self, q: Any, p: Any, lengths_B: Tensor, *, paired: bool) -> Tensor:
@@ -117,8 +131,8 @@ class WiredPenalty:
         lengths_B = lengths_B.to(mean.device)
         if self.batched and bool((lengths_B >= length).all()):
             return self(_time_first(q), _time_first(p), paired=paired)
-        # a divergence of samples needs two rows, unless the whole batch has but one
-        fewest = 1 if self.wants_laws else min(2, len(lengths_B))
+        # an estimator needs some rows, unless the whole batch has fewer, which it may refuse
+        fewest = min(self.fewest, len(lengths_B))
         mask_TB = torch.arange(length, device=mean.device)[:, None] < lengths_B
         reached_K = (mask_TB.sum(1) >= fewest).nonzero().flatten()
         if self.batched and "weights_N" in self.extras:

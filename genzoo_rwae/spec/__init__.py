@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genzoo_rwae.components import wired_of
 from genzoo_rwae.errors import PluginError, SpecError
 from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml
-from genzoo_rwae.spec.part import Part, PlacedOptionError
+from genzoo_rwae.spec.part import Part, PlacedOptionError, follows_progress
 from genzoo_rwae.spec.render import differences, plain, render
 from genzoo_rwae.spec.resolve import INVALID, Resolver
 from genzoo_rwae.spec.schema import json_schema
@@ -143,8 +142,9 @@ def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
         problems.append(
             spec.problem("train", "no limit: say at least one of epochs, steps and minutes")
         )
-    follows_progress = bool(wired_of(train.schedule.registered.component.build))
-    if follows_progress and not (train.epochs or train.steps):
+    if train.epochs or train.steps:
+        return problems
+    if follows_progress(train.schedule):
         problems.append(
             spec.problem(
                 "train.schedule",
@@ -152,14 +152,15 @@ def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
                 "do not tell repeatably; give epochs or steps as well",
             )
         )
-    warming = [
-        f"objective.{name}.warm_up"
-        for name in ("static", "dynamic")
-        if (term := getattr(spec.objective, name)) and term.slot.warm_up
-    ]
-    if warming and not (train.epochs or train.steps):
+    for path, slot in spec.objective.slots().items():
+        changes = {"warm_up": bool(slot.warm_up), "schedule": follows_progress(slot.schedule)}
         problems += [
-            spec.problem(path, "a warm-up is a share of the run: give epochs or steps")
-            for path in warming
+            spec.problem(
+                f"{path}.{name}",
+                f"a {name.replace('_', '-')} follows the run's progress, which "
+                "minutes do not tell repeatably; give epochs or steps as well",
+            )
+            for name, does in changes.items()
+            if does
         ]
     return problems

@@ -12,7 +12,7 @@ from genzoo_rwae.errors import OptionError
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Registered
 
-__all__ = ["Part", "PlacedOptionError", "qualified"]
+__all__ = ["Part", "PlacedOptionError", "follows_progress", "qualified", "scheduled"]
 
 
 class PlacedOptionError(OptionError):
@@ -56,6 +56,18 @@ class Part:
         except OptionError as error:
             path = f"{self.path}.{error.option}" if error.option else self.path
             raise PlacedOptionError(str(error), path) from error
+
+
+def follows_progress(schedule: Part | None) -> bool:
+    """Whether a schedule is a function of the run's progress."""
+    return schedule is not None and bool(wired_of(schedule.registered.component.build))
+
+
+def scheduled(schedule: Part | None, progress: float) -> float:
+    """A schedule's factor where the share `progress` of the run is over; 1 without a schedule."""
+    if schedule is None:
+        return 1.0
+    return float(schedule(progress) if follows_progress(schedule) else schedule())
 
 
 def _made(value: Any) -> Any:

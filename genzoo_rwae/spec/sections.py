@@ -72,7 +72,7 @@ class TermSlot:
     warm_up: Fraction = 0.0
     schedule: Annotated[Any, Use("schedule")] = None
     target: PositiveFloat | None = None
-    target_rate: PositiveFloat = 0.01
+    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +156,16 @@ class Objective:
     dynamic: Annotated[Any, Use("penalty", slot=DynamicTermSlot)] = None
     independence: Annotated[Any, Use("penalty", slot=IndependenceSlot)] = None
     information: Information = Information()
+
+    def slots(self) -> dict[str, TermSlot]:
+        """Path in the spec -> slot, of all terms that there are and both prices."""
+        found = {
+            f"objective.{name}": getattr(self, name).slot
+            for name in ("static", "dynamic", "independence")
+            if getattr(self, name) is not None
+        }
+        prices = vars(self.information).items()
+        return found | {f"objective.information.{code}": price for code, price in prices}
 
 
 @dataclass(frozen=True, kw_only=True)

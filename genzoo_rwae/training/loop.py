@@ -15,12 +15,12 @@ from rich.console import Console
 from torch import nn
 
 from genzoo_rwae.assemble import Assembled
-from genzoo_rwae.components import wired_of
 from genzoo_rwae.errors import CheckpointError, RunError
 from genzoo_rwae.objective import NotFiniteError
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
+from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, load_state, save_state, save_weights
 from genzoo_rwae.training.precision import choose_execution
@@ -286,9 +286,7 @@ class Trainer:
     # -- where the run is ---------------------------------------------------------------------
 
     def _rate_factor(self) -> float:
-        schedule = self.spec.train.schedule
-        follows = bool(wired_of(schedule.registered.component.build))
-        return float(schedule(self._share_of_steps()) if follows else schedule())
+        return scheduled(self.spec.train.schedule, self._share_of_steps())
 
     def _share_of_steps(self) -> float:
         return self.step / self.limit if self.limit else 1.0

@@ -157,6 +157,12 @@ def mmd2_unbiased(
     with outside_autocast(x_ND.device):
         x = weighted_sample("mmd2_unbiased", "x", x_ND, x_weights, least=2)
         y = weighted_sample("mmd2_unbiased", "y", y_MD, y_weights, least=2)
+        for name, sample in (("x", x), ("y", y)):
+            if not bool(torch.as_tensor(sample.total_off_diagonal > 0).all()):
+                raise ValueError(
+                    f"mmd2_unbiased: {name}_weights: one row outweighs all others beyond "
+                    f"float64; wanted two rows that count: raise the small weights"
+                )
         check_finite("mmd2_unbiased", x.rows_ND, y.rows_ND)
         kernel = fitted_kernel(kernel, x.rows_ND, y.rows_ND, x_weights, y_weights)
         a_ND, b_MD = in_working_precision(x.rows_ND, y.rows_ND)

@@ -522,3 +522,16 @@ def test_the_first_call_may_come_under_another_default_dtype(
         assert fused.why_not() == ""
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_a_broken_cxx_is_a_reason_and_no_error(unloaded: pytest.MonkeyPatch) -> None:
+    unloaded.setenv("CXX", '"')
+    assert "CXX is no command" in fused.why_not()
+
+
+def test_a_relative_cache_home_is_ignored(unloaded: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    unloaded.chdir(tmp_path)
+    unloaded.setenv("HOME", str(tmp_path / "home"))
+    unloaded.setenv("XDG_CACHE_HOME", "here")
+    assert build.cache_folder() == tmp_path / "home" / ".cache" / "genzoo-rwae"
+    assert not (tmp_path / "here").exists()

@@ -215,3 +215,10 @@ def test_backends_agree_on_an_estimate_and_its_gradients(estimator: Estimator) -
 def test_an_unknown_backend_is_refused(estimator: Estimator) -> None:
     with pytest.raises(ValueError, match="backend 'numpy'; wanted one of auto"):
         estimator(torch.zeros(3, 2), torch.zeros(3, 2), imq, backend="numpy")
+
+
+@pytest.mark.parametrize("weights", [[1e38, 1e-40, 0.0], [1.0, 1e-30, 1e-30]])
+def test_one_row_that_outweighs_all_others_is_refused_by_u(weights: list[float]) -> None:
+    x_ND = torch.randn(3, 2)
+    with pytest.raises(ValueError, match="one row outweighs all others"):
+        mmd2_unbiased(x_ND, x_ND + 1, Imq(), x_weights=torch.tensor(weights))

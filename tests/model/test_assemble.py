@@ -46,7 +46,7 @@ class Critic(torch.nn.Module):
         return (self.direction(q_ND).mean() - self.direction(p_ND).mean()).square()
 
 
-@penalty("law-critic")
+@penalty("law-critic", batch_coupled=False)
 class LawCritic(torch.nn.Module):
     '''A learnt direction of means.'''
 
@@ -128,7 +128,7 @@ def test_penalty_with_weights_is_told_the_width_of_what_it_compares(assembled, u
 
 @pytest.mark.parametrize(("use", "given"), [("law-critic", "path"), ("kl", "none"), ("kl", "path")])
 def test_given_is_refused_for_a_penalty_of_laws_at_its_place(assembled, use, given):
-    with pytest.raises(SpecError, match=f"laws step by step; found given: {given}") as caught:
+    with pytest.raises(SpecError, match=f"laws row by row .*; found given: {given}") as caught:
         assembled(f"objective.dynamic.use={use}", f"objective.dynamic.given={given}")
     assert caught.value.problems[0].path == "objective.dynamic.given"
 

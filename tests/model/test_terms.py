@@ -10,6 +10,9 @@ from dataclasses import replace
 import pytest
 import torch
 from genzoo_rwae_plugins.costs.squared_error import squared_error
+from genzoo_rwae_plugins.penalties.energy import energy
+from genzoo_rwae_plugins.penalties.hsic import hsic
+from genzoo_rwae_plugins.penalties.mmd import mmd
 from genzoo_rwae_plugins.schedules.rates import constant, cyclic, piecewise
 from torch import nn
 
@@ -50,9 +53,13 @@ def evaluate(objective, passed, progress=1.0):
 # -- independence -----------------------------------------------------------------------------
 
 
+def rows_of(values):
+    return {tuple(row) for row in values.tolist()}
+
+
 @pytest.mark.parametrize("lengths", [None, [4, 2, 3, 4, 2, 4]])
 @pytest.mark.parametrize("batched", [True, False])
-def test_steps_are_joint_rows_against_rows_with_another_rows_motion(
+def test_rows_of_one_half_meet_rows_of_the_other_with_another_rows_motion(
     passed, recorder, lengths, batched
 ):
     build, calls = recorder(batched=batched)
@@ -61,32 +68,86 @@ def test_steps_are_joint_rows_against_rows_with_another_rows_motion(
     static_BD, dynamic_BTD = batch.codes.static.sample, batch.codes.dynamic.sample
     by_step = []
     for call in calls:
+        assert call.paired is False
         by_step += [*zip(call.q, call.p, strict=True)] if call.q.dim() == 3 else [(call.q, call.p)]
-    assert len(by_step) == 4
-    for t, (q_ND, p_ND) in enumerate(by_step):
-        rows = (batch.lengths_B > t).nonzero().flatten()
-        joint_ND = torch.cat([static_BD[rows], dynamic_BTD[rows, t]], -1)
-        torch.testing.assert_close(q_ND, joint_ND)
-        torch.testing.assert_close(p_ND[:, :3], static_BD[rows])
-        motions = p_ND[:, 3:]
-        assert not (motions == dynamic_BTD[rows, t]).any()  # nobody keeps his own
-        torch.testing.assert_close(motions.sort(0).values, dynamic_BTD[rows, t].sort(0).values)
+    owner = {tuple(row): i for i, row in enumerate(static_BD.tolist())}
+    met = []
+    for q_ND, p_ND in by_step:
+        # which sequences and which step the rows are of
+        q_owners = [owner[row] for row in map(tuple, q_ND[:, :3].tolist())]
+        p_owners = [owner[row] for row in map(tuple, p_ND[:, :3].tolist())]
+        (t,) = [t for t in range(4) if torch.equal(dynamic_BTD[q_owners, t], q_ND[:, 3:])]
+        assert not set(q_owners) & set(p_owners)  # no code of one sample is in the other
+        assert not rows_of(q_ND[:, 3:]) & rows_of(p_ND[:, 3:])
+        own_motion = dynamic_BTD[p_owners, t]
+        assert not (own_motion == p_ND[:, 3:]).any()
+        assert rows_of(own_motion) == rows_of(p_ND[:, 3:])  # only changed round
+        assert all(batch.lengths_B[i] > t for i in q_owners + p_owners)
+        met.append((t, frozenset(q_owners)))
+    assert len(met) == len(set(met))  # one way and the other
 
 
 def test_independence_is_the_mean_over_steps_and_paths_are_compared_whole(passed, recorder):
     build, calls = recorder(batched=True)
     batch = passed()
     terms = evaluate(with_term(build, IndependenceSlot()), batch)
-    (call,) = calls
-    each_T = (call.q.mean((-2, -1)) - call.p.mean((-2, -1))).square()
-    torch.testing.assert_close(terms.figures["independence"], each_T.mean())
+    each = [(call.q.mean((-2, -1)) - call.p.mean((-2, -1))).square().mean() for call in calls]
+    assert len(each) == 2
+    torch.testing.assert_close(terms.figures["independence"], torch.stack(each).mean())
     calls.clear()
     paths = with_term(build, IndependenceSlot(motion="path"), widths={**WIDTHS, "independence": 11})
     evaluate(paths, batch)
-    (call,) = calls
-    assert call.q.shape == call.p.shape == (6, 3 + 4 * 2)
-    torch.testing.assert_close(call.q[:, 3:], batch.codes.dynamic.sample.flatten(1))
-    torch.testing.assert_close(call.p[:, 3:], batch.codes.dynamic.sample.flatten(1).roll(1, 0))
+    assert [call.q.shape for call in calls] == [(1, 3, 3 + 4 * 2)] * 2
+    joint = torch.cat([batch.codes.static.sample, batch.codes.dynamic.sample.flatten(1)], -1)
+    assert rows_of(torch.cat([call.q[0] for call in calls])) == rows_of(joint)
+
+
+@pytest.mark.parametrize("build", [mmd, energy, hsic])
+@pytest.mark.parametrize("motion", ["step", "path"])
+def test_independent_codes_cost_nothing_on_average(passed, build, motion):
+    widths = {**WIDTHS, "independence": 5 if motion == "step" else 11}
+    objective = with_term(build, IndependenceSlot(motion=motion), widths=widths)
+    values = torch.stack(
+        [evaluate(objective, passed(B=8)).figures["independence"] for _ in range(400)]
+    )
+    errors = values.mean() / (values.std() / len(values) ** 0.5)
+    assert abs(errors) < 3.5, f"{errors:.1f} standard errors from 0"
+
+
+def test_dependent_codes_cost_something(passed):
+    objective = with_term(mmd, IndependenceSlot())
+
+    def tied():
+        batch = passed(B=32)
+        motion_BTD = batch.codes.dynamic.sample
+        dynamic = replace(
+            batch.codes.dynamic,
+            sample=batch.codes.static.sample[:, None, :2].expand_as(motion_BTD),
+        )
+        return replace(batch, codes=Codes(batch.codes.static, dynamic))
+
+    values = torch.stack([evaluate(objective, tied()).figures["independence"] for _ in range(60)])
+    assert values.mean() > 5 * values.std() / len(values) ** 0.5
+
+
+def test_hsic_sees_the_whole_batch_and_leaves_out_steps_that_are_too_few(passed):
+    objective = with_term(hsic, IndependenceSlot())
+    batch = passed(lengths=[4, 4, 4, 4, 2, 1])
+    rows = torch.cat([batch.codes.static.sample, batch.codes.dynamic.sample[:, 3]], -1)[:4]
+    last = hsic(rows, rows, 3)
+    steps = [last]
+    for t, count in ((0, 6), (1, 5), (2, 4)):
+        joint = torch.cat([batch.codes.static.sample, batch.codes.dynamic.sample[:, t]], -1)
+        steps.append(hsic(joint[:count], joint[:count], 3))
+    wanted = torch.stack(steps).mean()
+    torch.testing.assert_close(evaluate(objective, batch).figures["independence"], wanted)
+    fewer = passed(lengths=[4, 4, 4, 2, 2, 2])
+    joint = torch.cat(
+        [fewer.codes.static.sample[:, None].expand(-1, 2, -1), fewer.codes.dynamic.sample[:, :2]],
+        -1,
+    ).transpose(0, 1)
+    found = evaluate(objective, fewer).figures["independence"]
+    torch.testing.assert_close(found, hsic(joint, joint, 3).mean())
 
 
 def test_split_is_wired_where_rows_hold_two_codes_and_refused_elsewhere(passed):
@@ -183,17 +244,38 @@ def test_control_brings_a_value_to_its_target():
     # a value that falls as its weight rises, as the nats in a code under a price do
     weight = TermWeight(TermSlot(weight=1.0, target=3.0, target_rate=0.05))
     for _ in range(400):
-        weight.learn(torch.tensor(12.0 / (1.0 + weight.at(1.0))))
+        weight.learn(torch.tensor(12.0 / (1.0 + weight.at(1.0))), 1.0)
     assert 12.0 / (1.0 + weight.at(1.0)) == pytest.approx(3.0, rel=1e-3)
 
 
 def test_control_is_bounded_in_a_step_and_in_all():
     weight = TermWeight(TermSlot(weight=2.0, target=1e-3, target_rate=0.1))
-    weight.learn(torch.tensor(1e9))
+    weight.learn(torch.tensor(1e9), 1.0)
     assert weight.at(1.0) == pytest.approx(2 * math.exp(0.1))
     for _ in range(1000):
-        weight.learn(torch.tensor(1e9))
+        weight.learn(torch.tensor(1e9), 1.0)
     assert weight.at(1.0) == pytest.approx(2e4)
+
+
+def test_control_waits_while_the_schedule_holds_the_weight_down():
+    late = part(piecewise, points=((0.0, 0.0), (0.25, 0.0), (0.3, 1.0)))
+    weight = TermWeight(TermSlot(target=8.0, schedule=late))
+    for step in range(250):
+        weight.learn(torch.tensor(24.0), step / 1000)
+    assert weight.log_factor == 0
+    weight.learn(torch.tensor(24.0), 0.275)
+    assert weight.log_factor.item() == pytest.approx(0.005)
+
+
+def test_what_a_penalty_refuses_is_said_at_its_place(passed):
+    @penalty("picky")
+    def picky(q_ND, p_ND, /):
+        """Refuses everything."""
+        raise ValueError("no such rows here")
+
+    with pytest.raises(PlacedOptionError, match=r"'picky' refuses .*no such rows here") as caught:
+        evaluate(with_term(picky, TermSlot(), "static"), passed())
+    assert caught.value.path == "objective.somewhere"
 
 
 def test_control_learns_in_training_only_and_is_in_the_checkpoint(passed):

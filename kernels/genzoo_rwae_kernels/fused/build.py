@@ -49,7 +49,10 @@ def compiler() -> tuple[str, ...]:
     Raises:
         BuildError: there is none.
     """
-    named = shlex.split(os.environ.get("CXX", ""))
+    try:
+        named = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as error:
+        raise BuildError(f"CXX is no command ({error}): {os.environ['CXX']!r}") from error
     for words in [named] if named else [["g++"], ["clang++"], ["c++"]]:
         found = shutil.which(words[0])
         if found is not None:
@@ -67,7 +70,9 @@ def cache_folder() -> Path:
     Raises:
         BuildError: it cannot be made, or others can write into it.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not Path(base).is_absolute():  # the standard's word for what to do with such a value
+        base = "~/.cache"
     try:
         folder = Path(base).expanduser() / "genzoo-rwae"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -138,7 +138,7 @@ def load() -> Sweep:
         if _loaded is None:
             try:
                 _loaded = _first_that_works()
-            except BuildError as reason:
+            except (BuildError, OSError) as reason:  # the backend is one of several
                 _loaded = str(reason)
     if isinstance(_loaded, str):
         raise BuildError(_loaded)

@@ -100,8 +100,10 @@ def _codes(
         mask_BT1 = true_BT[..., None].to(x_BT.device)
         static.append(inferred.static.sample)
         prior_static.append(p_BD)
-        for found, z_BTD in ((paths, inferred.dynamic.sample), (prior_paths, p_BTD)):
-            found.append(rearrange(z_BTD * mask_BT1, "b t d -> b (t d)"))
+        # lengths of the prior's paths: the same, of other rows, since rows must not come in pairs
+        other_BT1 = mask_BT1[torch.randperm(len(mask_BT1), generator=generator)]
+        paths.append(rearrange(inferred.dynamic.sample * mask_BT1, "b t d -> b (t d)"))
+        prior_paths.append(rearrange(p_BTD * other_BT1, "b t d -> b (t d)"))
     return (
         (torch.cat(static), torch.cat(paths)),
         (torch.cat(prior_static), torch.cat(prior_paths)),

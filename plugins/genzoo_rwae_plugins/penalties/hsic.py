@@ -21,7 +21,7 @@ from genzoo_rwae_plugins.penalties.rows import Rows, rows_that_count
 __all__ = ["hsic"]
 
 
-@penalty("hsic", batched=True)
+@penalty("hsic", batched=True, fewest=4)
 def hsic(
     q_TND: Tensor,
     p_TND: Tensor,

