@@ -189,9 +189,10 @@ class _Within(torch.autograd.Function):
         x_BND, w_BN, gradient_BND, potential_BN = ctx.saved_tensors
         if torch.is_grad_enabled():
             return (*_by_formula(ctx, upstream_B, x_BND, w_BN), None, None, None)
+        wanted_x, wanted_w = ctx.needs_input_grad[:2]
         return (
-            _scaled(upstream_B, gradient_BND),
-            _scaled(upstream_B, 2.0 * potential_BN).to(w_BN.dtype),
+            _scaled(upstream_B, gradient_BND) if wanted_x else None,
+            _scaled(upstream_B, 2.0 * potential_BN).to(w_BN.dtype) if wanted_w else None,
             None,
             None,
             None,
@@ -225,8 +226,10 @@ class _Across(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (*_by_formula(ctx, upstream_B, *inputs), None, None, None)
         scaled = [
-            _scaled(upstream_B, derivative).to(given.dtype)
-            for given, derivative in zip(inputs, derivatives, strict=True)
+            _scaled(upstream_B, derivative).to(given.dtype) if wanted else None
+            for given, derivative, wanted in zip(
+                inputs, derivatives, ctx.needs_input_grad[:4], strict=True
+            )
         ]
         return (*scaled, None, None, None)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 from genzoo_rwae_kernels.fused.library import Profile
 from genzoo_rwae_kernels.kinked import Energy, Laplacian, Matern
@@ -28,9 +29,9 @@ def refuses_kernel(kernel: object) -> str:
     return ""
 
 
-def profile_of(kernel: object, width: int) -> Profile:
+@lru_cache(maxsize=64)
+def profile_of(kernel: Radial, width: int) -> Profile:
     """The profile of a kernel that is not refused, for rows of `width` coordinates."""
-    assert isinstance(kernel, Radial)
     make = _maker(kernel)
     assert make is not None
     return make(kernel, width)
