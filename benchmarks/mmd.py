@@ -164,7 +164,9 @@ def row(label: str, found: dict[str, dict[str, float]], columns: list[str]) -> s
             cells.append("")
             continue
         ratio = f", {reference / found[name]['ms']:.1f}x" if reference else ""
-        cells.append(f"{found[name]['ms']:,.3g} ms{ratio}, {found[name]['MB']:,.0f} MB")
+        ms = found[name]["ms"]
+        shown = f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
+        cells.append(f"{shown} ms{ratio}, {found[name]['MB']:,.0f} MB")
     return f"| {label} | {' | '.join(cells)} |"
 
 

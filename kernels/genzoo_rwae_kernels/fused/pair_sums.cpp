@@ -11,6 +11,8 @@
 // tasks of a round write to the same place, and every place is written in the order of the
 // rounds: the result is the same, bit by bit, for any number of threads.
 
+#include <sys/mman.h>
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +35,10 @@ constexpr int HALF = W / 2;  // rows whose gradients are kept in registers at a 
 constexpr int64_t most_rows_of_a_tile(int64_t rows) { return rows > 1024 ? 256 : 128; }
 constexpr int64_t ALIGNMENT = 64;
 
+// From this size on memory is the system's, which gets it back at once: the C library keeps freed
+// blocks of such sizes, beside which the caller's next tensors would need as much again.
+constexpr std::size_t LARGE = std::size_t{4} << 20;
+
 // Memory, aligned to cache lines; not initialised.
 template <class T>
 class Block {
@@ -41,14 +47,25 @@ class Block {
     explicit Block(int64_t count) {
         void* memory = nullptr;
         const std::size_t bytes = static_cast<std::size_t>(count > 0 ? count : 1) * sizeof(T);
-        if (posix_memalign(&memory, ALIGNMENT, bytes) != 0) throw std::bad_alloc();
-        memory_.reset(static_cast<T*>(memory));
+        if (bytes >= LARGE) {
+            memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+            if (memory == MAP_FAILED) throw std::bad_alloc();
+        } else if (posix_memalign(&memory, ALIGNMENT, bytes) != 0) {
+            throw std::bad_alloc();
+        }
+        memory_ = std::unique_ptr<T, Free>(static_cast<T*>(memory), Free{bytes});
     }
     T* at(int64_t offset) const { return memory_.get() + offset; }
 
   private:
     struct Free {
-        void operator()(T* memory) const { std::free(memory); }
+        std::size_t bytes = 0;
+        void operator()(T* memory) const {
+            if (bytes >= LARGE)
+                munmap(memory, bytes);
+            else
+                std::free(memory);
+        }
     };
     std::unique_ptr<T, Free> memory_;
 };
