@@ -453,7 +453,7 @@ def test_doctor_says_which_backends_of_the_mmd_there_are_and_what_they_lack(
     found = json.loads(genzoo("doctor", "--json").out)["backends of the mmd"]
     assert found["eager, tiled"] == "plain torch: always there"
     assert "GENZOO_FUSED is 0" in found["fused"]
-    assert "CUDA" in found["triton"]
+    assert found["triton"] == "triton is not installed" or "CUDA" in found["triton"]
 
 
 def test_the_schema_is_json_and_is_not_written_over_a_file(genzoo: Genzoo, tmp_path: Path):
