@@ -77,7 +77,6 @@ def _check_terms(spec: Spec) -> None:
     objective = spec.objective
     scheduled(spec.train.schedule, 0.0)  # refuses options that contradict each other
     for path, slot in objective.slots().items():
-        scheduled(slot.schedule, 0.0)
         if slot.target is not None and not slot.weight:
             raise PlacedOptionError(
                 f"a target of {slot.target:g} with a weight of 0, which control multiplies; set "

@@ -279,7 +279,36 @@ class Product:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RadialSum(Radial, Sum):
+class _OfRadials(Radial):
+    """What a sum and a product of radial kernels have in common."""
+
+    of: Sequence[Radial]
+
+    @property
+    def has_constant_width(self) -> bool:
+        return all(member.has_constant_width for member in self.of)
+
+    @property
+    def has_kink(self) -> bool:
+        return any(member.has_kink for member in self.of)
+
+    def fitted(
+        self,
+        x_ND: Tensor,
+        y_MD: Tensor,
+        /,
+        x_weights_N: Tensor | None = None,
+        y_weights_M: Tensor | None = None,
+    ) -> Self:
+        """The same of the fitted members."""
+        if self.has_constant_width:
+            return self
+        members = [k.fitted(x_ND, y_MD, x_weights_N, y_weights_M) for k in self.of]
+        return replace(self, of=members)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadialSum(_OfRadials, Sum):
     """A `Sum` of radial kernels, itself radial: one sweep over the distances for all members.
 
     Attributes:
@@ -295,37 +324,13 @@ class RadialSum(Radial, Sum):
         tensor([[0.8679]])
     """
 
-    of: Sequence[Radial]
-
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_radial(type(self).__name__, self.of)
 
     @property
-    def has_constant_width(self) -> bool:
-        return all(member.has_constant_width for member in self.of)
-
-    @property
-    def has_kink(self) -> bool:
-        return any(member.has_kink for member in self.of)
-
-    @property
     def is_positive_definite(self) -> bool:
         return all(member.is_positive_definite for member in self.of)
-
-    def fitted(
-        self,
-        x_ND: Tensor,
-        y_MD: Tensor,
-        /,
-        x_weights_N: Tensor | None = None,
-        y_weights_M: Tensor | None = None,
-    ) -> Self:
-        """The sum of the fitted members."""
-        if self.has_constant_width:
-            return self
-        members = [k.fitted(x_ND, y_MD, x_weights_N, y_weights_M) for k in self.of]
-        return replace(self, of=members)
 
     def value(self, d2_NM: Tensor, width: int, /) -> Tensor:
         k_NM = torch.zeros_like(d2_NM)
@@ -348,7 +353,7 @@ class RadialSum(Radial, Sum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RadialProduct(Radial, Product):
+class RadialProduct(_OfRadials, Product):
     """A `Product` of radial kernels, itself radial: one sweep over the distances for all members.
 
     Attributes:
@@ -363,33 +368,9 @@ class RadialProduct(Radial, Product):
         tensor([[0.1839]])
     """
 
-    of: Sequence[Radial]
-
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_radial(type(self).__name__, self.of)
-
-    @property
-    def has_constant_width(self) -> bool:
-        return all(member.has_constant_width for member in self.of)
-
-    @property
-    def has_kink(self) -> bool:
-        return any(member.has_kink for member in self.of)
-
-    def fitted(
-        self,
-        x_ND: Tensor,
-        y_MD: Tensor,
-        /,
-        x_weights_N: Tensor | None = None,
-        y_weights_M: Tensor | None = None,
-    ) -> Self:
-        """The product of the fitted members."""
-        if self.has_constant_width:
-            return self
-        members = [k.fitted(x_ND, y_MD, x_weights_N, y_weights_M) for k in self.of]
-        return replace(self, of=members)
 
     def value(self, d2_NM: Tensor, width: int, /) -> Tensor:
         k_NM = torch.ones_like(d2_NM)

@@ -500,10 +500,9 @@ def test_what_the_processor_can_do_is_part_of_the_key() -> None:
     [
         torch.no_grad,
         torch.inference_mode,
-        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
         lambda: torch.device("meta"),
     ],
-    ids=["no_grad", "inference_mode", "autocast", "another default device"],
+    ids=["no_grad", "inference_mode", "another default device"],
 )
 def test_the_first_call_may_come_from_anywhere(
     monkeypatch: pytest.MonkeyPatch, surroundings: Callable[[], AbstractContextManager[object]]

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from genzoo_rwae_kernels.fused.build import BuildError, library_files
-from genzoo_rwae_kernels.precision import outside_autocast
 
 __all__ = ["Profile", "Sums", "Sweep", "load", "why_not"]
 
@@ -160,12 +159,9 @@ def _first_that_works() -> Sweep:
     for path in library_files(SOURCE):
         try:
             sweep = Sweep(path)
-            # the first call may come from anywhere: a metric without gradients, a net in bfloat16
-            with (
-                torch.inference_mode(False),
-                torch.enable_grad(),
-                outside_autocast(torch.device("cpu")),
-            ):
+            # the first call may come from where there are no gradients, as from a metric; this
+            # gives them back to no_grad as well
+            with torch.inference_mode(False):
                 wrong = _wrong(sweep)
         except (OSError, AttributeError, RuntimeError) as error:
             wrong = str(error)
