@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genzoo_rwae.adversarial import AdversarialPenalty as AdversarialPenalty
+    from genzoo_rwae.codes import ActionCode as ActionCode
+    from genzoo_rwae.codes import Categorical as Categorical
     from genzoo_rwae.codes import Codes as Codes
     from genzoo_rwae.codes import DiagonalGaussian as DiagonalGaussian
     from genzoo_rwae.codes import DynamicCode as DynamicCode
     from genzoo_rwae.codes import DynamicPrior as DynamicPrior
+    from genzoo_rwae.codes import Latents as Latents
     from genzoo_rwae.codes import StaticCode as StaticCode
     from genzoo_rwae.codes import StaticPrior as StaticPrior
     from genzoo_rwae.components import Use as Use
+    from genzoo_rwae.components import action_head as action_head
+    from genzoo_rwae.components import augmentation as augmentation
     from genzoo_rwae.components import cost as cost
     from genzoo_rwae.components import decoder as decoder
     from genzoo_rwae.components import dynamic_head as dynamic_head
@@ -54,8 +59,10 @@ if TYPE_CHECKING:
     from genzoo_rwae.sequence_model import Swap as Swap
     from genzoo_rwae.sequences import Batch as Batch
     from genzoo_rwae.sequences import DataInfo as DataInfo
+    from genzoo_rwae.sequences import Display as Display
     from genzoo_rwae.sequences import Factor as Factor
     from genzoo_rwae.sequences import SequenceData as SequenceData
+    from genzoo_rwae.sequences import Sound as Sound
     from genzoo_rwae.spec import load_spec as load_spec
     from genzoo_rwae.zoo import Zoo as Zoo
 
@@ -65,12 +72,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "adversarial": ("AdversarialPenalty",),
     "codes": (
-        "Codes", "DiagonalGaussian", "DynamicCode", "DynamicPrior", "StaticCode", "StaticPrior",
+        "ActionCode", "Categorical", "Codes", "DiagonalGaussian", "DynamicCode", "DynamicPrior",
+        "Latents", "StaticCode", "StaticPrior",
     ),
     "components": (
-        "Use", "cost", "decoder", "dynamic_head", "encoder", "frame_decoder", "frame_encoder",
-        "hookimpl", "kernel", "metric", "model", "optimizer", "penalty", "prior", "schedule",
-        "source", "static_head", "tracker",
+        "Use", "action_head", "augmentation", "cost", "decoder", "dynamic_head", "encoder",
+        "frame_decoder", "frame_encoder", "hookimpl", "kernel", "metric", "model", "optimizer",
+        "penalty", "prior", "schedule", "source", "static_head", "tracker",
     ),
     "errors": (
         "CheckpointError", "DataError", "GenzooError", "OptionError", "PluginError", "RunError",
@@ -79,7 +87,7 @@ _HOMES = {
     "evaluation": ("Figure",),
     "run": ("build", "load"),
     "sequence_model": ("Encoding", "Reconstruction", "Samples", "SequenceModel", "Swap"),
-    "sequences": ("Batch", "DataInfo", "Factor", "SequenceData"),
+    "sequences": ("Batch", "DataInfo", "Display", "Factor", "SequenceData", "Sound"),
     "spec": ("load_spec",),
     "zoo": ("Zoo",),
 }  # fmt: skip

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genzoo_rwae.codes import Codes
+from genzoo_rwae.codes import Categorical, Codes
 from genzoo_rwae.errors import OptionError, SpecError
-from genzoo_rwae.objective import Objective, takes_laws
+from genzoo_rwae.objective import NotFiniteError, Objective, law_of, takes_laws
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import DataInfo, Split
 from genzoo_rwae.spec import PlacedOptionError, Spec
@@ -65,10 +65,18 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
                 "model",
             )
         _check_terms(spec)
+        _check_actions(spec, model)
         passed = _trial(model, spec.data.slot.batch)
         objective = Objective(spec.objective, _code_widths(spec, passed.codes))
         objective.eval()  # nor must those of a penalty with state
-        objective(passed, model, progress=1.0, generator=torch.Generator().manual_seed(0))
+        try:
+            objective(passed, model, progress=1.0, generator=torch.Generator().manual_seed(0))
+        except NotFiniteError as error:
+            raise PlacedOptionError(
+                f"'{error.term}' is not finite on a trial batch; the KL of a deterministic "
+                "code, for one, never is: take a penalty that compares samples, as mmd",
+                f"objective.{error.term.replace('information-', 'information.')}",
+            ) from error
         objective.train()
     return Assembled(model, objective)
 
@@ -104,10 +112,53 @@ def _check_terms(spec: Spec) -> None:
         )
 
 
+def _check_actions(spec: Spec, model: SequenceModel) -> None:
+    """What a spec says of actions, the model has to have."""
+    objective, factors = spec.objective, {f.name: f for f in model.info.factors}
+    for name in ("action", "labels"):
+        if getattr(objective, name) and not model.actions:
+            raise PlacedOptionError(
+                "the model has no actions; give it some, as model.action: {count: 9}, or leave "
+                f"objective.{name} out",
+                f"objective.{name}",
+            )
+    for name in ("static", "dynamic", "independence"):
+        term = getattr(objective, name)
+        if term and law_of(term.registered.component.build) is Categorical:
+            raise PlacedOptionError(
+                f"the penalty '{term.name}' compares categorical laws, which {name} codes have "
+                "not; use it in objective.action",
+                f"objective.{name}",
+            )
+    term = objective.action
+    if term and takes_laws(term.registered.component.build):
+        raise PlacedOptionError(
+            f"the penalty '{term.name}' compares Gaussian laws, and an action is one of a few; "
+            "take one for categorical laws, as categorical-kl, or one for samples, as mmd",
+            "objective.action",
+        )
+    labels = objective.labels
+    if labels is None:
+        return
+    if labels.factor not in factors:
+        known = ", ".join(factors) or "none"
+        raise PlacedOptionError(
+            f"the data have no factor '{labels.factor}'; known: {known}", "objective.labels.factor"
+        )
+    classes = len(factors[labels.factor].classes)
+    if classes > model.actions:
+        raise PlacedOptionError(
+            f"the factor '{labels.factor}' has {classes} classes and the model {model.actions} "
+            f"actions; wanted {classes} actions or more",
+            "objective.labels.factor",
+        )
+
+
 def _code_widths(spec: Spec, codes: Codes) -> dict[str, int]:
     """Width of what each slot of the objective compares; `code` is z^c's own."""
     static = codes.static.sample.shape[-1]
-    widths = {"static": static, "code": static}
+    action = codes.action.sample.shape[-1] if codes.action else 0
+    widths = {"static": static, "code": static, "action": action}
     length, size = codes.dynamic.sample.shape[1:]
     term = spec.objective.dynamic
     samples = term and not takes_laws(term.registered.component.build)

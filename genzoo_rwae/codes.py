@@ -1,28 +1,47 @@
 """Codes and their laws, as they travel from a model to the objective.
 
-Shapes: B batch, T time, D width of a code, S width of a prior's state.
+Shapes: B batch, T time, D width of a code, S width of a prior's state, A number of actions.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 __all__ = [
+    "ActionCode",
+    "Categorical",
     "Codes",
     "DiagonalGaussian",
     "Draw",
     "DynamicCode",
     "DynamicPrior",
+    "Latents",
+    "Law",
     "StaticCode",
     "StaticPrior",
     "draw_mean",
     "draw_sample",
 ]
+
+
+class Law(Protocol):
+    """A law of codes [..., D], one for every row."""
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """A value of every row [..., D], reparametrised where it can be."""
+
+    def typical(self) -> Tensor:
+        """The value that stands for the law when codes are measured [..., D]."""
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Of values [..., D], in nats: [...]."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,18 @@ class DiagonalGaussian:
     @property
     def sd(self) -> Tensor:
         return (0.5 * self.log_variance).exp()
+
+    def typical(self) -> Tensor:
+        """Its mean."""
+        return self.mean
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Of values [..., D], in nats: [...].
+
+        −½ Σ_d [ln 2πv_d + (z_d − μ_d)²/v_d]
+        """
+        scaled = (z - self.mean).square() * (-self.log_variance).exp()
+        return -0.5 * (math.log(2 * math.pi) + self.log_variance + scaled).sum(-1)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """A reparametrised sample [..., D]; gradients reach mean and log-variance.
@@ -67,22 +98,79 @@ class DiagonalGaussian:
         return 0.5 * (other.log_variance - self.log_variance + ratio + scaled - 1).sum(-1)
 
 
-Draw = Callable[[DiagonalGaussian], Tensor]
-"""Takes a law to a value: a sample in training, the mean when codes are measured."""
+@dataclass(frozen=True)
+class Categorical:
+    """One of A classes per row, as a one-hot code or a relaxed one.
+
+    Attributes:
+        logits: [..., A], unnormalised log-probabilities.
+        temperature: of relaxed samples; towards 0 they become one-hot.
+        hard: samples are one-hot, their gradient that of the relaxed ones (straight-through).
+
+    Source: Jang et al., arXiv 1611.01144; Maddison et al., arXiv 1611.00712.
+
+    >>> law = Categorical(torch.tensor([[0.0, 2.0, 1.0]]))
+    >>> law.typical()
+    tensor([[0., 1., 0.]])
+    """
+
+    logits: Tensor
+    temperature: float = 1.0
+    hard: bool = False
+
+    @property
+    def log_p(self) -> Tensor:
+        """ln of the probabilities [..., A]."""
+        return self.logits.log_softmax(-1)
+
+    def typical(self) -> Tensor:
+        """The likeliest class, one-hot [..., A]."""
+        return one_hot(self.logits.argmax(-1), self.logits.shape[-1]).to(self.logits.dtype)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """ln of the probability of one-hot values [..., A]; of relaxed ones the weighted mean."""
+        return (z * self.log_p).sum(-1)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """A relaxed or straight-through sample [..., A]; gradients reach the logits."""
+        device = self.logits.device if generator is None else generator.device
+        uniform = torch.rand(
+            self.logits.shape, generator=generator, dtype=self.logits.dtype, device=device
+        )
+        tiny = torch.finfo(self.logits.dtype).tiny
+        gumbel = -(-uniform.clamp_min(tiny).log()).clamp_min(tiny).log()
+        relaxed = ((self.logits + gumbel.to(self.logits.device)) / self.temperature).softmax(-1)
+        if not self.hard:
+            return relaxed
+        chosen = one_hot(relaxed.argmax(-1), relaxed.shape[-1]).to(relaxed.dtype)
+        return chosen + relaxed - relaxed.detach()
 
 
-def draw_mean(law: DiagonalGaussian) -> Tensor:
-    """The law's mean."""
-    return law.mean
+@dataclass(frozen=True)
+class Draw:
+    """Takes a law to a value: a sample in training, what is typical when codes are measured.
+
+    Attributes:
+        generator: of the samples.
+        typical: no samples.
+        progress: share of the run that is over, in [0, 1]; 1 outside training.
+    """
+
+    generator: torch.Generator | None = None
+    typical: bool = False
+    progress: float = 1.0
+
+    def __call__(self, law: Law) -> Tensor:
+        return law.typical() if self.typical else law.sample(self.generator)
 
 
-def draw_sample(generator: torch.Generator | None) -> Draw:
+draw_mean = Draw(typical=True)
+"""Means of Gaussian laws, the likeliest class of categorical ones."""
+
+
+def draw_sample(generator: torch.Generator | None, progress: float = 1.0) -> Draw:
     """Samples of laws from one generator."""
-
-    def draw(law: DiagonalGaussian) -> Tensor:
-        return law.sample(generator)
-
-    return draw
+    return Draw(generator, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -97,7 +185,7 @@ class StaticCode:
 
     sample: Tensor
     posterior: DiagonalGaussian
-    prior: DiagonalGaussian
+    prior: Law
 
 
 @dataclass(frozen=True)
@@ -118,30 +206,77 @@ class DynamicCode:
 
 
 @dataclass(frozen=True)
+class ActionCode:
+    """The action of a batch beside its prior.
+
+    Attributes:
+        sample: a [B, A], one-hot or relaxed.
+        posterior: q(a | z^m_1:T) [B, A].
+        prior: P(a) [B, A], uniform.
+    """
+
+    sample: Tensor
+    posterior: Categorical
+    prior: Categorical
+
+
+@dataclass(frozen=True)
 class Codes:
-    """What a model infers from a batch."""
+    """What a model infers from a batch; `action` of models that have one."""
 
     static: StaticCode
     dynamic: DynamicCode
+    action: ActionCode | None = None
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Values of all codes, as a decoder takes them.
+
+    Attributes:
+        static_BD: z^c.
+        dynamic_BTD: z^m.
+        action_BA: one-hot a, of models that have one.
+    """
+
+    static_BD: Tensor
+    dynamic_BTD: Tensor
+    action_BA: Tensor | None = None
 
 
 class StaticPrior(nn.Module, ABC):
     """P(z^c)."""
 
     @abstractmethod
-    def law(self, count: int) -> DiagonalGaussian:
+    def law(self, count: int) -> Law:
         """The prior `count` times: [B, D]."""
 
 
 class DynamicPrior(nn.Module, ABC):
-    """P(z^m_1:T), factorised over time."""
+    """P(z^m_1:T), factorised over time.
+
+    A prior that can be told the action is built with its width as a second wired argument,
+    (size, context, /), and gets `context_BC` in both methods; others never see one.
+    """
 
     @abstractmethod
-    def along(self, z_BTD: Tensor) -> tuple[DiagonalGaussian, Tensor]:
+    def along(
+        self, z_BTD: Tensor, context_BC: Tensor | None = None
+    ) -> tuple[DiagonalGaussian, Tensor]:
         """Teacher-forced: p(z_t | z_<t) [B, T, D] along given paths, and states [B, T, S]."""
 
     @abstractmethod
     def roll_out(
-        self, count: int, length: int, draw: Draw, start_BTD: Tensor | None = None
+        self,
+        count: int,
+        length: int,
+        draw: Draw,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
     ) -> Tensor:
         """Paths [B, length, D] from scratch, or going on after `start_BTD` (not repeated)."""
+
+    def log_density(self, z_BTD: Tensor, context_BC: Tensor | None = None) -> Tensor:
+        """ln p(z_t | z_<t) of given paths, in nats: [B, T]."""
+        law, _ = self.along(z_BTD) if context_BC is None else self.along(z_BTD, context_BC)
+        return law.log_density(z_BTD)

@@ -23,6 +23,7 @@ import dataclasses
 import inspect
 import re
 import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -37,7 +38,9 @@ __all__ = [
     "Component",
     "Option",
     "Use",
+    "action_head",
     "argument_texts",
+    "augmentation",
     "component_of",
     "cost",
     "decoder",
@@ -173,6 +176,8 @@ encoder = KindDecorator("encoder")
 frame_encoder = KindDecorator("frame-encoder")
 static_head = KindDecorator("static-head")
 dynamic_head = KindDecorator("dynamic-head")
+action_head = KindDecorator("action-head")
+augmentation = KindDecorator("augmentation")
 prior = KindDecorator("prior")
 decoder = KindDecorator("decoder")
 frame_decoder = KindDecorator("frame-decoder")
@@ -292,15 +297,23 @@ def _option(build: Callable[..., Any], parameter: inspect.Parameter, text: str) 
     use = None
     if get_origin(annotation) is Annotated:
         use = next((mark for mark in get_args(annotation)[1:] if isinstance(mark, Use)), None)
-    group = None
-    if inspect.isclass(annotation) and dataclasses.is_dataclass(annotation):
-        group = annotation
+    group = next((kind for kind in _alternatives(annotation) if _is_group(kind)), None)
     default = parameter.default
     if type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS":
         field = next(f for f in dataclasses.fields(build) if f.name == parameter.name)  # type: ignore[arg-type]
         assert field.default_factory is not dataclasses.MISSING
         default = field.default_factory()
     return Option(parameter.name, annotation, default, text, use, group)
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """`Group | None` is a group that may be left out."""
+    both = get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return tuple(kind for kind in both if kind is not type(None))
+
+
+def _is_group(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and dataclasses.is_dataclass(annotation)
 
 
 def argument_texts(docstring: str) -> dict[str, str]:

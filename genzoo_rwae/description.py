@@ -109,7 +109,8 @@ def _options(definition: Definition, tree: ast.Module, prefix: str) -> Iterator[
         return
     texts = _argument_texts(ast.get_docstring(definition) or "")
     for name, annotation, default in _keywords(definition):
-        group = _find(tree, ast.unparse(annotation)) if annotation else None
+        written = ast.unparse(annotation).removesuffix(" | None") if annotation else ""
+        group = _find(tree, written) if written else None
         if group and isinstance(group[0], ast.ClassDef) and group[0].decorator_list:
             yield from _options(*group, f"{prefix}{name}.")
             continue

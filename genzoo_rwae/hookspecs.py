@@ -105,9 +105,9 @@ def genzoo_models() -> Iterable[object]:
     class LoudRwae(Rwae):
         '''R-WAE that says when it decodes.'''
 
-        def decode(self, static_BD, dynamic_BTD):
-            print("decoding", len(static_BD), "sequences")
-            return super().decode(static_BD, dynamic_BTD)
+        def decode(self, latents):
+            print("decoding", len(latents.static_BD), "sequences")
+            return super().decode(latents)
 
     @hookimpl
     def genzoo_models():
@@ -218,6 +218,53 @@ def genzoo_dynamic_heads() -> Iterable[object]:
         @hookimpl
         def genzoo_dynamic_heads():
             yield PerFrame
+    """
+
+
+@hookspec
+def genzoo_action_heads() -> Iterable[object]:
+    """Yield action heads: modules from codes [B, T, D] and lengths [B] to logits [B, A].
+
+    from torch import nn
+    from genzoo_rwae import action_head, hookimpl
+
+    @action_head("last")
+    class Last(nn.Module):
+        '''Reads the action off the last true step.'''
+
+        def __init__(self, size, count, /):
+            super().__init__()
+            self.logits = nn.Linear(size, count)
+
+        def forward(self, z_BTD, lengths_B):
+            rows_B = range(len(z_BTD))
+            return self.logits(z_BTD[rows_B, lengths_B.to(z_BTD.device) - 1])
+
+    @hookimpl
+    def genzoo_action_heads():
+        yield Last
+    """
+
+
+@hookspec
+def genzoo_augmentations() -> Iterable[object]:
+    """Yield augmentations: functions of floats [B, T, ...] to others of the same shape.
+
+    They change what the dynamic encoder sees in training. Draws come from the generator, so that a
+    run can go on where it was.
+
+        import torch
+        from genzoo_rwae import augmentation, hookimpl
+
+        @augmentation("gain")
+        def gain(x_BT, generator, /, *, most: float = 2.0):
+            '''Every sequence as loud as a draw says.'''
+            drawn_B = torch.rand(len(x_BT), generator=generator).to(x_BT.device)
+            return x_BT * (most ** (2 * drawn_B - 1)).reshape(-1, *[1] * (x_BT.dim() - 1))
+
+        @hookimpl
+        def genzoo_augmentations():
+            yield gain
     """
 
 

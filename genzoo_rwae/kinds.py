@@ -30,7 +30,13 @@ KINDS: dict[str, KindInfo] = {
         ),
         KindInfo("static-head", "static-heads", "(features, size, /): module -> q(z^c | x_1:T)"),
         KindInfo("dynamic-head", "dynamic-heads", "(features, size, /): module -> q(z^m | x_1:T)"),
-        KindInfo("prior", "priors", "(size, /): a StaticPrior or a DynamicPrior"),
+        KindInfo("action-head", "action-heads", "(size, count, /): module z_BTD -> logits_BA"),
+        KindInfo("augmentation", "augmentations", "(x_BT..., generator, /) -> x_BT..."),
+        KindInfo(
+            "prior",
+            "priors",
+            "(size, /) or (size, context, /): a StaticPrior or a DynamicPrior",
+        ),
         KindInfo("decoder", "decoders", "(codes, frame_shape, /): module z_BTD -> x_BT..."),
         KindInfo(
             "frame-decoder", "frame-decoders", "(width, frame_shape, /): module h_NH -> x_N..."

@@ -1,21 +1,38 @@
 """What every model of the zoo offers: encode, decode, reconstruct, sample, swap.
 
-Shapes: B batch, T time, K decoded steps, D code width, ... the frame. Results are frozen
-dataclasses; frames in them are float32, in [0, 1] for images.
+Shapes: B batch, T time, K decoded steps, D code width, A number of actions, ... the frame. Results
+are frozen dataclasses; frames in them are float32, in [0, 1] for images.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
-from genzoo_rwae.codes import Codes, DiagonalGaussian, Draw, draw_mean, draw_sample
+from genzoo_rwae.codes import (
+    Categorical,
+    Codes,
+    DiagonalGaussian,
+    Draw,
+    Latents,
+    draw_mean,
+    draw_sample,
+)
 from genzoo_rwae.sequences import DataInfo
 
-__all__ = ["Encoding", "Pass", "Reconstruction", "Samples", "SequenceModel", "Swap"]
+__all__ = [
+    "Encoding",
+    "Pass",
+    "Reconstruction",
+    "Samples",
+    "SequenceModel",
+    "Swap",
+    "squared_error",
+]
 
 
 @dataclass(frozen=True)
@@ -23,7 +40,7 @@ class Pass:
     """One pass of a batch through a model, as the objective sees it.
 
     Attributes:
-        x_BT: what the model saw, float [B, T, ...].
+        x_BT: what the model saw, float [B, T, ...]; NaN where a value is missing.
         x_hat_BK: its reconstruction, of the steps that were decoded.
         steps_K: which steps these are: all of them, but where a model decodes some in training.
         lengths_B: true lengths.
@@ -41,16 +58,21 @@ class Pass:
 class Encoding:
     """Posteriors of a batch: q(z^c | x) [B, D] and q(z^m_t | z^m_<t, x_t) [B, T, D].
 
-    The dynamic posterior is that along its own means.
+    The dynamic posterior is that along its own means. Models with actions have q(a | z^m) [B, A] as
+    well, of those means.
     """
 
     static: DiagonalGaussian
     dynamic: DiagonalGaussian
+    action: Categorical | None = None
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """x̂ [B, T, ...] decoded from posterior means, and its mean squared error per value [B]."""
+    """x̂ [B, T, ...] decoded from posterior means, and its mean squared error per value [B].
+
+    Values that are missing in x have their reconstruction too, and no part in the error.
+    """
 
     x_hat_BT: Tensor
     mse_B: Tensor
@@ -58,11 +80,10 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class Samples:
-    """Unconditional samples [B, T, ...] and the codes that they were decoded from."""
+    """Samples [B, T, ...] and the codes that they were decoded from."""
 
     x_BT: Tensor
-    static_BD: Tensor
-    dynamic_BTD: Tensor
+    latents: Latents
 
 
 @dataclass(frozen=True)
@@ -79,6 +100,8 @@ class SequenceModel(nn.Module, ABC):
     """
 
     info: DataInfo
+    actions: int = 0
+    """A, the number of actions that the model tells apart; 0: it has none."""
 
     def __init__(self, info: DataInfo, /) -> None:
         super().__init__()
@@ -88,15 +111,24 @@ class SequenceModel(nn.Module, ABC):
 
     @abstractmethod
     def infer(self, x_BT: Tensor, lengths_B: Tensor, draw: Draw) -> Codes:
-        """Codes of a batch of floats [B, T, ...]."""
+        """Codes of a batch of floats [B, T, ...], NaN where a value is missing."""
 
     @abstractmethod
-    def decode(self, static_BD: Tensor, dynamic_BTD: Tensor) -> Tensor:
+    def decode(self, latents: Latents) -> Tensor:
         """Frames [B, T, ...] from codes; in [0, 1] if the data are."""
 
     @abstractmethod
-    def sample_prior(self, count: int, length: int, draw: Draw) -> tuple[Tensor, Tensor]:
-        """Codes from the prior: static [B, D] and dynamic [B, T, D]; T may exceed the data's."""
+    def sample_prior(
+        self, count: int, length: int, draw: Draw, action_BA: Tensor | None = None
+    ) -> Latents:
+        """Codes from the prior; T may exceed the data's.
+
+        Args:
+            count: B.
+            length: T.
+            draw: takes the priors to values.
+            action_BA: one-hot actions that are given, of models that have some; else drawn.
+        """
 
     # -- what it gets for that ----------------------------------------------------------------
 
@@ -104,7 +136,8 @@ class SequenceModel(nn.Module, ABC):
         """What a source gives, as floats on the model's device; uint8 becomes [0, 1].
 
         Raises:
-            ValueError: frames of another shape than the model was built for.
+            ValueError: frames of another shape than the model was built for, or NaN where it was
+                not told that values may be missing.
         """
         if tuple(x_BT.shape[2:]) != tuple(self.info.frame_shape):
             raise ValueError(
@@ -114,52 +147,87 @@ class SequenceModel(nn.Module, ABC):
         device = next(self.parameters()).device
         is_bytes = x_BT.dtype == torch.uint8
         x_BT = x_BT.to(device, torch.float32)
+        if not self.info.missing and bool(x_BT.isnan().any()):
+            raise ValueError(
+                f"{int(x_BT.isnan().sum())} values are NaN, and this model was built for data "
+                "without missing values; fill them in"
+            )
         return x_BT / 255 if is_bytes else x_BT
 
-    def forward(self, x_BT: Tensor, lengths_B: Tensor, generator: torch.Generator | None) -> Pass:
-        """Infer and decode, as training does; draws come from `generator`."""
+    def forward(
+        self,
+        x_BT: Tensor,
+        lengths_B: Tensor,
+        generator: torch.Generator | None,
+        progress: float = 1.0,
+    ) -> Pass:
+        """Infer and decode, as training does.
+
+        Args:
+            x_BT: [B, T, ...] uint8 or float.
+            lengths_B: true lengths.
+            generator: of all draws.
+            progress: share of the run that is over, in [0, 1].
+        """
         x_BT = self.prepare(x_BT)
-        codes = self.infer(x_BT, lengths_B, draw_sample(generator))
+        codes = self.infer(x_BT, lengths_B, draw_sample(generator, progress))
         steps_K = self.decoded_steps(x_BT.shape[1], generator)
-        dynamic_BKD = codes.dynamic.sample.index_select(1, steps_K.to(x_BT.device))
-        x_hat_BK = self.decode(codes.static.sample, dynamic_BKD).float()
+        latents = self.decoded_codes(codes, progress)
+        dynamic_BKD = latents.dynamic_BTD.index_select(1, steps_K.to(x_BT.device))
+        x_hat_BK = self.decode(replace(latents, dynamic_BTD=dynamic_BKD)).float()
         return Pass(x_BT, x_hat_BK, steps_K, lengths_B, codes)
 
     def decoded_steps(self, length: int, generator: torch.Generator | None) -> Tensor:
         """The steps of a batch that `forward` decodes; a model may do with some in training."""
         return torch.arange(length)
 
+    def decoded_codes(self, codes: Codes, progress: float) -> Latents:
+        """What `forward` decodes when a share of the run is over: the samples of all codes."""
+        action_BA = codes.action.sample if codes.action else None
+        return Latents(codes.static.sample, codes.dynamic.sample, action_BA)
+
     @torch.no_grad()
     def encode(self, x_BT: Tensor, lengths_B: Tensor | None = None) -> Encoding:
         """Posteriors of a batch [B, T, ...] (uint8 or float), along the means."""
         codes = self.infer(self.prepare(x_BT), _lengths(x_BT, lengths_B), draw_mean)
-        return Encoding(codes.static.posterior, codes.dynamic.posterior)
+        action = codes.action.posterior if codes.action else None
+        return Encoding(codes.static.posterior, codes.dynamic.posterior, action)
 
     @torch.no_grad()
     def reconstruct(self, x_BT: Tensor, lengths_B: Tensor | None = None) -> Reconstruction:
-        """Decode posterior means; the error is over true steps only."""
+        """Decode posterior means; the error is over true steps and values that are there."""
         lengths_B = _lengths(x_BT, lengths_B)
-        codes = self.encode(x_BT, lengths_B)
-        x_hat_BT = self.decode(codes.static.mean, codes.dynamic.mean).float()
-        error_BT = (x_hat_BT - self.prepare(x_BT)).square().flatten(2).mean(-1)
-        steps_T = torch.arange(x_BT.shape[1], device=error_BT.device)
-        mask_BT = steps_T < lengths_B.to(steps_T.device)[:, None]
-        return Reconstruction(x_hat_BT, (error_BT * mask_BT).sum(1) / mask_BT.sum(1))
+        encoding = self.encode(x_BT, lengths_B)
+        x_hat_BT = self.decode(_typical(encoding)).float()
+        return Reconstruction(x_hat_BT, squared_error(self.prepare(x_BT), x_hat_BT, lengths_B))
 
     @torch.no_grad()
     def sample(
-        self, count: int, length: int | None = None, generator: torch.Generator | None = None
+        self,
+        count: int,
+        length: int | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        action: int | None = None,
     ) -> Samples:
-        """Unconditional samples, of any length (default: the data's).
+        """Samples from the priors, of any length (default: the data's).
+
+        Args:
+            count: B.
+            length: T.
+            generator: of the draws.
+            action: the action of all of them, in [0, A), of models that have some; else drawn.
 
         Raises:
-            ValueError: count or length is below 1.
+            ValueError: count or length is below 1; there is no such action.
         """
         length = self.info.length if length is None else length
         if count < 1 or length < 1:
             raise ValueError(f"{count} samples of length {length}; wanted at least 1 of length 1")
-        static_BD, dynamic_BTD = self.sample_prior(count, length, draw_sample(generator))
-        return Samples(self.decode(static_BD, dynamic_BTD).float(), static_BD, dynamic_BTD)
+        given_BA = self._one_hot(action, count)
+        given = () if given_BA is None else (given_BA,)
+        latents = self.sample_prior(count, length, draw_sample(generator), *given)
+        return Samples(self.decode(latents).float(), latents)
 
     @torch.no_grad()
     def swap(
@@ -168,16 +236,20 @@ class SequenceModel(nn.Module, ABC):
         dynamic_BT: Tensor,
         static_lengths_B: Tensor | None = None,
         dynamic_lengths_B: Tensor | None = None,
+        *,
+        action: int | None = None,
     ) -> Swap:
         """The static codes of one batch [B, T, ...] with the dynamic codes of another [B, T', ...].
 
         Args:
             static_BT: sequences whose static codes are taken.
-            dynamic_BT: sequences whose dynamic codes are taken; the result is as long as these.
+            dynamic_BT: sequences whose dynamic codes are taken, and whose action; the result is as
+                long as these.
             static_lengths_B, dynamic_lengths_B: true lengths; without them all steps are true.
+            action: an action for all in place of the sequences' own, of models that have some.
 
         Raises:
-            ValueError: the batches differ in their number of sequences.
+            ValueError: the batches differ in their number of sequences; there is no such action.
         """
         if len(static_BT) != len(dynamic_BT):
             raise ValueError(
@@ -185,8 +257,34 @@ class SequenceModel(nn.Module, ABC):
                 "a swap pairs them row by row, so it wants as many of each"
             )
         static = self.encode(static_BT, static_lengths_B).static.mean
-        dynamic = self.encode(dynamic_BT, dynamic_lengths_B).dynamic.mean
-        return Swap(self.decode(static, dynamic).float())
+        moved = _typical(self.encode(dynamic_BT, dynamic_lengths_B))
+        given_BA = self._one_hot(action, len(static))
+        action_BA = moved.action_BA if given_BA is None else given_BA
+        return Swap(self.decode(Latents(static, moved.dynamic_BTD, action_BA)).float())
+
+    def _one_hot(self, action: int | None, count: int) -> Tensor | None:
+        if action is None:
+            return None
+        if not 0 <= action < self.actions:
+            known = f"those from 0 to {self.actions - 1}" if self.actions else "none"
+            raise ValueError(f"action {action}; this model has {known}")
+        device = next(self.parameters()).device
+        return one_hot(torch.full((count,), action, device=device), self.actions).float()
+
+
+def squared_error(x_BT: Tensor, x_hat_BT: Tensor, lengths_B: Tensor) -> Tensor:
+    """Mean squared error per value [B], over true steps and values that are there (not NaN)."""
+    there_BT = ~x_BT.isnan()
+    error_BT = torch.where(there_BT, x_hat_BT - x_BT, 0.0).square().flatten(2).sum(-1)
+    steps_T = torch.arange(x_BT.shape[1], device=error_BT.device)
+    mask_BT = steps_T < lengths_B.to(steps_T.device)[:, None]
+    values_BT = there_BT.flatten(2).sum(-1)
+    return (error_BT * mask_BT).sum(1) / (values_BT * mask_BT).sum(1).clamp_min(1)
+
+
+def _typical(encoding: Encoding) -> Latents:
+    action_BA = encoding.action.typical() if encoding.action else None
+    return Latents(encoding.static.mean, encoding.dynamic.mean, action_BA)
 
 
 def _lengths(x_BT: Tensor, lengths_B: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["Batch", "DataInfo", "Factor", "SequenceData", "Split"]
+__all__ = ["Batch", "DataInfo", "Display", "Factor", "SequenceData", "Sound", "Split"]
 
 Split = Literal["train", "validation", "test"]
 """Which part of a data set: to fit, to choose settings, to measure."""
@@ -38,15 +38,39 @@ class Factor:
 
 
 @dataclass(frozen=True)
+class Display:
+    """How sequences are drawn where their shape does not tell.
+
+    Attributes:
+        form: `lines` are values against time, `spectrogram` is time across and frequency upwards,
+            `skeleton` joints and bones of [J, 2] or [J, 3] frames.
+        names: of the values of a frame, or of the joints.
+        bones: pairs of joints that a line joins.
+        step: seconds from one step to the next; 0 where nobody knows.
+        top: highest frequency in Hz; 0 where nobody knows.
+    """
+
+    form: Literal["lines", "spectrogram", "skeleton"]
+    names: tuple[str, ...] = ()
+    bones: tuple[tuple[int, int], ...] = ()
+    step: float = 0.0
+    top: float = 0.0
+
+
+@dataclass(frozen=True)
 class DataInfo:
     """What a model has to know about the data before it sees any.
 
     Attributes:
-        frame_shape: (C, H, W) for images, (F,) for vectors.
+        frame_shape: (C, H, W) for images, (F,) for vectors, (J, 2) or (J, 3) for skeletons.
         length: T, the number of steps of the longest sequence.
         bounded: True for images, uint8 or floats in [0, 1]: the model makes values in [0, 1].
         factors: the labelled factors, if there are any.
         licence: licence and attribution of the data; goes onto every card and report.
+        missing: values may be missing: they are NaN. The encoder then sees which, beside the
+            values, and the cost leaves them out.
+        display: how sequences are drawn; None goes by the shape: images as they are, vectors as
+            lines.
     """
 
     frame_shape: tuple[int, ...]
@@ -54,6 +78,8 @@ class DataInfo:
     bounded: bool
     factors: tuple[Factor, ...] = ()
     licence: str = ""
+    missing: bool = False
+    display: Display | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
@@ -71,7 +97,37 @@ class DataInfo:
             for factor in raw["factors"]
         )
         shape = tuple(int(side) for side in raw["frame_shape"])
-        return DataInfo(shape, int(raw["length"]), bool(raw["bounded"]), factors, raw["licence"])
+        # runs of version 0.1 do not say the last two
+        return DataInfo(
+            shape,
+            int(raw["length"]),
+            bool(raw["bounded"]),
+            factors,
+            raw["licence"],
+            bool(raw.get("missing", False)),
+            _display(raw.get("display")),
+        )
+
+
+def _display(raw: Mapping[str, Any] | None) -> Display | None:
+    if raw is None:
+        return None
+    bones = tuple((int(one), int(other)) for one, other in raw["bones"])
+    names = tuple(raw["names"])
+    return Display(raw["form"], names, bones, float(raw["step"]), float(raw["top"]))
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A piece of sound.
+
+    Attributes:
+        wave_N: float32, in [-1, 1].
+        rate: samples a second.
+    """
+
+    wave_N: np.ndarray
+    rate: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +135,8 @@ class Batch:
     """Some sequences, padded to one length.
 
     Attributes:
-        x_BT: [B, T, ...] uint8 (images) or float32; zero beyond the true length.
+        x_BT: [B, T, ...] uint8 (images) or float32; zero beyond the true length; NaN where a
+            value is missing, of data whose `info.missing` says so.
         lengths_B: [B] int64, the true lengths, 1 <= length <= T.
         indices_B: [B] int64, the sequences' places in their split.
         factors: name -> [B] int64 labels. For measuring only.
@@ -128,5 +185,17 @@ class SequenceData(ABC):
 
         Returns:
             [B, T, ...] of the dtype of `take`'s x_BT, or None where the truth is not known.
+        """
+        return None
+
+    def sound(self, x_T: Tensor, /, *, like: int | None = None) -> Sound | None:
+        """A sequence as sound, for data that were made of sound.
+
+        Args:
+            x_T: [T, ...], one sequence of this kind of data, real or made by a model.
+            like: a sequence of this split whose phase is kept; without one it is estimated.
+
+        Returns:
+            The sound; None where the data are none.
         """
         return None

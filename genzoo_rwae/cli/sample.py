@@ -44,7 +44,7 @@ def add_to(app: typer.Typer) -> None:
             save_gif(clip_film(drawn.x_BT), folder / "sample.gif"),
             save_arrays(
                 folder / "sample.npz",
-                x=drawn.x_BT, static=drawn.static_BD, dynamic=drawn.dynamic_BTD,
+                x=drawn.x_BT, static=drawn.latents.static_BD, dynamic=drawn.latents.dynamic_BTD,
             ),
         ]  # fmt: skip
         if as_json:

@@ -10,6 +10,6 @@ compared in the dynamic term is a choice (`given`), since the paper leaves it op
 """
 
 from genzoo_rwae.objective.objective import NotFiniteError, Objective, Terms
-from genzoo_rwae.objective.wiring import takes_laws
+from genzoo_rwae.objective.wiring import law_of, takes_laws
 
-__all__ = ["NotFiniteError", "Objective", "Terms", "takes_laws"]
+__all__ = ["NotFiniteError", "Objective", "Terms", "law_of", "takes_laws"]

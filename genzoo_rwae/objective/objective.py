@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from genzoo_rwae.objective.critics import Critic
 from genzoo_rwae.objective.terms import (
+    action_term,
     dynamic_term,
     independence_term,
     information_term,
+    labels_term,
     masked_cost,
     static_term,
 )
@@ -68,7 +70,7 @@ class Objective(nn.Module):
         self.penalties: dict[str, WiredPenalty] = {}
         self.critics: dict[str, Critic] = {}
         self.weights = nn.ModuleDict()
-        for name in ("static", "dynamic", "independence"):
+        for name in ("static", "dynamic", "independence", "action"):
             part = getattr(section, name)
             if part is None:
                 continue
@@ -92,6 +94,7 @@ class Objective(nn.Module):
         *,
         progress: float,
         generator: torch.Generator | None,
+        labels_B: Tensor | None = None,
     ) -> Terms:
         """The objective on one pass.
 
@@ -100,6 +103,7 @@ class Objective(nn.Module):
             model: gives paths from the prior where a term wants them.
             progress: share of the run that is over, in [0, 1]; warm-ups and schedules follow it.
             generator: of the prior's draws.
+            labels_B: actions of the sequences that are labelled, −1 for others; None: no labels.
 
         Raises:
             NotFiniteError: the cost, the codes of a slot, or a penalty's value are not finite.
@@ -121,6 +125,10 @@ class Objective(nn.Module):
                 figures[f"{name}.weight"] = torch.tensor(factor)
             if self.training and torch.is_grad_enabled():
                 weight.learn(value, progress)
+        if labels_B is not None and passed.codes.action and self.section.labels:
+            wrong = labels_term(passed.codes.action, labels_B)
+            _check_finite("labels", wrong)
+            loss, figures["labels"] = loss + self.section.labels.weight * wrong, wrong.detach()
         return Terms(loss, figures)
 
     def _values(
@@ -133,6 +141,9 @@ class Objective(nn.Module):
                 yield name, static_term(penalty, passed.codes, generator)
             elif name == "dynamic":
                 yield name, dynamic_term(penalty, passed, model, generator)
+            elif name == "action":
+                assert passed.codes.action is not None  # assembly has checked it
+                yield name, action_term(penalty, passed.codes.action, generator)
             else:
                 yield name, independence_term(penalty, passed)
         for code in ("static", "dynamic"):
@@ -170,9 +181,12 @@ class Objective(nn.Module):
 
 
 def _check_codes(slot: str, passed: Pass) -> None:
-    static, dynamic = passed.codes.static, passed.codes.dynamic
+    static, dynamic, action = passed.codes.static, passed.codes.dynamic, passed.codes.action
+    if slot == "action" and action is not None:
+        _check_finite(slot, action.posterior.logits)
+        return
     if slot != "dynamic":
-        _check_finite(slot, static.sample, static.prior.mean, static.prior.sd)
+        _check_finite(slot, static.sample, static.prior.log_density(static.sample))
     if slot != "static":
         _check_finite(slot, dynamic.sample, dynamic.prior.mean, dynamic.prior.sd)
 

@@ -13,19 +13,43 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, draw_sample
+from genzoo_rwae.codes import (
+    ActionCode,
+    Categorical,
+    Codes,
+    DiagonalGaussian,
+    DynamicCode,
+    draw_sample,
+)
 from genzoo_rwae.objective.wiring import WiredPenalty
+from genzoo_rwae.spec.part import PlacedOptionError
 
 if TYPE_CHECKING:
     from genzoo_rwae.sequence_model import Pass, SequenceModel
 
-__all__ = ["dynamic_term", "independence_term", "information_term", "masked_cost", "static_term"]
+__all__ = [
+    "action_term",
+    "dynamic_term",
+    "independence_term",
+    "information_term",
+    "labels_term",
+    "masked_cost",
+    "static_term",
+]
 
 
 def masked_cost(cost: Callable[..., Tensor], passed: Pass) -> Tensor:
-    """Summed over time; where only some steps were decoded, they stand for all."""
+    """Summed over time; where only some steps were decoded, they stand for all.
+
+    Where a value is missing, both sides are 0.
+    """
     steps_K = passed.steps_K.to(passed.x_BT.device)
-    cost_BK = cost(passed.x_BT.index_select(1, steps_K), passed.x_hat_BK)
+    x_BK, x_hat_BK = passed.x_BT.index_select(1, steps_K), passed.x_hat_BK
+    missing_BK = x_BK.isnan()
+    if bool(missing_BK.any()):
+        # equal values cost nothing and pull at nothing, whatever the cost
+        x_BK, x_hat_BK = x_BK.nan_to_num(0.0), x_hat_BK.masked_fill(missing_BK, 0.0)
+    cost_BK = cost(x_BK, x_hat_BK)
     masked: Tensor = (cost_BK * _mask(passed)[:, steps_K]).sum(1).mean()
     return masked * (passed.x_BT.shape[1] / len(steps_K))
 
@@ -34,8 +58,32 @@ def static_term(penalty: WiredPenalty, codes: Codes, generator: torch.Generator 
     """D(Q(z^c), P(z^c))."""
     static = codes.static
     if penalty.wants_laws:
+        if not isinstance(static.prior, DiagonalGaussian):
+            raise PlacedOptionError(
+                f"the penalty '{penalty.name}' compares Gaussian laws, and the static prior is a "
+                f"{type(static.prior).__name__}; take one that compares samples, as mmd",
+                penalty.path,
+            )
         return penalty(static.posterior, static.prior, paired=False)
     return penalty(static.sample, static.prior.sample(generator), paired=False)
+
+
+def action_term(
+    penalty: WiredPenalty, action: ActionCode, generator: torch.Generator | None
+) -> Tensor:
+    """D(Q(a), P(a)): the aggregated action against the uniform one."""
+    if penalty.wants_laws:
+        return penalty(action.posterior, action.prior, paired=False)
+    drawn_BA = Categorical(action.prior.logits, hard=True).sample(generator)
+    return penalty(action.sample, drawn_BA, paired=False)
+
+
+def labels_term(action: ActionCode, labels_B: Tensor) -> Tensor:
+    """−mean ln q(a = label) in nats, over rows with a label; 0 where none has one (label −1)."""
+    labels_B = labels_B.to(action.posterior.logits.device)
+    known_B = labels_B >= 0
+    wrong_B = -action.posterior.log_p.gather(1, labels_B.clamp_min(0)[:, None])[:, 0]
+    return (wrong_B * known_B).sum() / known_B.sum().clamp_min(1)
 
 
 def dynamic_term(
@@ -117,11 +165,15 @@ def information_term(passed: Pass, code: str) -> Tensor:
     """E_x KL(q(z | x) ‖ P) in nats, of a dynamic code summed over the true steps.
 
     E KL = I(X; Z) + KL(Q_Z ‖ P): where the aggregated posterior matches the prior it is the
-    information that the code has about the sequence; else an upper bound of it.
+    information that the code has about the sequence; else an upper bound of it. In closed form
+    between Gaussians; of another static prior at one sample of each row.
     """
     if code == "static":
         static = passed.codes.static
-        return static.posterior.kl(static.prior).mean()
+        if isinstance(static.prior, DiagonalGaussian):
+            return static.posterior.kl(static.prior).mean()
+        ratio_B = static.posterior.log_density(static.sample)
+        return (ratio_B - static.prior.log_density(static.sample)).mean()
     dynamic = passed.codes.dynamic
     return (dynamic.posterior.kl(dynamic.prior) * _mask(passed)).sum(1).mean()
 
@@ -134,9 +186,12 @@ def _path_term(
     stop: bool,
 ) -> Tensor:
     """Whole paths against paths from scratch, both cut to the rows' true lengths."""
-    z_BTD = passed.codes.dynamic.sample
-    _, p_BTD = model.sample_prior(z_BTD.shape[0], z_BTD.shape[1], draw_sample(generator))
-    p_BTD = p_BTD.detach() if stop else p_BTD
+    z_BTD, action = passed.codes.dynamic.sample, passed.codes.action
+    # the action of each row, so that paths of one action meet paths of the same
+    given = (action.sample.detach(),) if action else ()
+    rows, steps = z_BTD.shape[:2]
+    drawn = model.sample_prior(rows, steps, draw_sample(generator), *given)
+    p_BTD = drawn.dynamic_BTD.detach() if stop else drawn.dynamic_BTD
     mask_BT1 = _mask(passed)[..., None]
     q_NP = rearrange(z_BTD * mask_BT1, "b t d -> b (t d)")
     p_NP = rearrange(p_BTD * mask_BT1, "b t d -> b (t d)")

@@ -15,12 +15,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from genzoo_rwae.adversarial import AdversarialPenalty
-from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.codes import Categorical, DiagonalGaussian
 from genzoo_rwae.components import annotation_of
 from genzoo_rwae.errors import OptionError, PluginError
 from genzoo_rwae.spec.part import Part, PlacedOptionError
 
-__all__ = ["Compared", "WiredPenalty", "takes_laws"]
+__all__ = ["Compared", "WiredPenalty", "law_of", "takes_laws"]
 
 _WIRED = ("paired", "weights_N", "split")
 
@@ -36,10 +36,10 @@ class WiredPenalty:
     """Calls a penalty on samples or laws, over rows or over time.
 
     The first two positional parameters get the samples of the posterior and of the prior, or their
-    laws if they are annotated as DiagonalGaussian. Further ones are wired by name: `paired` tells
-    whether row i of both samples shares a history (or, of ragged paths, a length); `weights_N` is
-    0 for rows that are not there, or None; `split` is the width of the first of two codes that lie
-    side by side in a row.
+    laws if they are annotated as DiagonalGaussian or Categorical. Further ones are wired by name:
+    `paired` tells whether row i of both samples shares a history (or, of ragged paths, a length);
+    `weights_N` is 0 for rows that are not there, or None; `split` is the width of the first of two
+    codes that lie side by side in a row.
 
     Args:
         part: the chosen penalty.
@@ -57,7 +57,8 @@ class WiredPenalty:
         self.batched = component.batched
         is_class = isinstance(component.build, type)
         self.call: Callable[..., Tensor] = part(width) if is_class else part
-        self.wants_laws = takes_laws(component.build)
+        self.law = law_of(component.build)
+        self.wants_laws = self.law is not None
         self.extras = tuple(parameter.name for parameter in _compared(component.build)[2:])
         if unknown := set(self.extras) - set(_WIRED):
             raise PluginError(
@@ -103,7 +104,7 @@ class WiredPenalty:
             raise PlacedOptionError(
                 f"the penalty '{self.name}' refuses what it is given: {error}", self.path + option
             ) from error
-        rows = list((q.mean if self.wants_laws else q).shape[:-1])
+        rows = list(_values(q).shape[:-1])
         if self.wants_laws and list(value.shape) == rows:
             return value.mean(-1)
         if list(value.shape) != rows[:-1]:
@@ -126,7 +127,7 @@ class WiredPenalty:
 
         Steps that too few rows reach are left out.
         """
-        mean = q.mean if self.wants_laws else q
+        mean = _values(q)
         length = mean.shape[1]
         lengths_B = lengths_B.to(mean.device)
         if self.batched and bool((lengths_B >= length).all()):
@@ -146,9 +147,23 @@ class WiredPenalty:
         return torch.stack(steps)
 
 
+def law_of(build: Callable[..., Any]) -> type | None:
+    """The laws that a penalty (a function, or a class by its `forward`) compares; None: samples."""
+    annotation = annotation_of(_called(build), _compared(build)[0])
+    return annotation if annotation in (DiagonalGaussian, Categorical) else None
+
+
 def takes_laws(build: Callable[..., Any]) -> bool:
-    """Whether a penalty (a function, or a class by its `forward`) compares laws, not samples."""
-    return annotation_of(_called(build), _compared(build)[0]) is DiagonalGaussian
+    """Whether a penalty compares Gaussian laws of codes, not samples."""
+    return law_of(build) is DiagonalGaussian
+
+
+def _values(thing: Any) -> Tensor:
+    """What tells the shape of a sample or of a law."""
+    if isinstance(thing, Categorical):
+        return thing.logits
+    values: Tensor = thing.mean if isinstance(thing, DiagonalGaussian) else thing
+    return values
 
 
 def _with_frozen_critic(critic: AdversarialPenalty, arguments: tuple[Any, ...]) -> Tensor:
@@ -167,6 +182,8 @@ def _with_frozen_critic(critic: AdversarialPenalty, arguments: tuple[Any, ...]) 
 def _detached(thing: Any) -> Any:
     if isinstance(thing, DiagonalGaussian):
         return DiagonalGaussian(thing.mean.detach(), thing.log_variance.detach())
+    if isinstance(thing, Categorical):
+        return Categorical(thing.logits.detach(), thing.temperature, thing.hard)
     return thing.detach() if isinstance(thing, Tensor) else thing
 
 

@@ -164,6 +164,8 @@ class Resolver:
     def default(self, option: Option, path: str) -> Any:
         """The value of an option that the spec does not give."""
         value = option.default
+        if option.group and value is None:
+            return None
         if option.group:
             inner = _group_options(option)
             return option.group(**{o.name: self.default(o, f"{path}.{o.name}") for o in inner})
@@ -210,7 +212,7 @@ class Resolver:
 
     def _value(self, option: Option, node: Located, path: str) -> Any:
         use = option.use
-        if use and node.value is None and option.default is None:
+        if (use or option.group) and node.value is None and option.default is None:
             self.places[path] = node
             return None
         if use and use.many:

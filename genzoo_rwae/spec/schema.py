@@ -71,7 +71,8 @@ class _Writer:
                 {"anyOf": [place, {"type": "null"}], **about} if option.default is None else place
             )
         if option.group:
-            return self.group(option.group, option.help)
+            group = self.group(option.group, option.help)
+            return {"anyOf": [group, {"type": "null"}]} if option.default is None else group
         schema = TypeAdapter(option.annotation).json_schema()
         default = option.default
         if isinstance(default, str | int | float | bool | list | tuple) and not option.required:

@@ -22,6 +22,7 @@ __all__ = [
     "DynamicTermSlot",
     "IndependenceSlot",
     "Information",
+    "Labels",
     "Objective",
     "Price",
     "Spec",
@@ -139,6 +140,22 @@ class Information:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Labels:
+    """A few labelled sequences, for models with actions: −weight · mean ln q(a = label).
+
+    Attributes:
+        factor: the factor of the data whose classes are the actions.
+        share: share of the training sequences whose label is shown; which they are depends on the
+            seed.
+        weight: factor of the term.
+    """
+
+    factor: str
+    share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    weight: Weight = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Objective:
     """What is minimised: the cost, and weighted divergences of aggregated codes from their priors.
 
@@ -148,6 +165,8 @@ class Objective:
         dynamic: sum over t of D(Q(z^m_t | z^m_<t), P(z^m_t | z^m_<t)).
         independence: D(Q(z^c, z^m), Q(z^c) Q(z^m)): the prior factorises, so its constraint is on
             the joint law.
+        action: D(Q(a), P(a)) of models with actions; the prior is uniform.
+        labels: labels of some sequences, which training then sees; without it it sees none.
         information: prices on the information in the codes, apart from the divergences.
     """
 
@@ -155,13 +174,15 @@ class Objective:
     static: Annotated[Any, Use("penalty", slot=TermSlot)] = None
     dynamic: Annotated[Any, Use("penalty", slot=DynamicTermSlot)] = None
     independence: Annotated[Any, Use("penalty", slot=IndependenceSlot)] = None
+    action: Annotated[Any, Use("penalty", slot=TermSlot)] = None
+    labels: Labels | None = None
     information: Information = Information()
 
     def slots(self) -> dict[str, TermSlot]:
         """Path in the spec -> slot, of all terms that there are and both prices."""
         found = {
             f"objective.{name}": getattr(self, name).slot
-            for name in ("static", "dynamic", "independence")
+            for name in ("static", "dynamic", "independence", "action")
             if getattr(self, name) is not None
         }
         prices = vars(self.information).items()

@@ -93,7 +93,7 @@ class Trainer:
         self.model = assembled.model
         self.execution.place(self.model)
         self.objective = assembled.objective
-        step = Step(self.model, self.objective, self.execution)
+        step = Step(self.model, self.objective, self.execution, settings.seed)
         wrapped, self.optimizer = self.fabric.setup(
             step, settings.optimizer(step.learnt_parameters())
         )

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-__all__ = ["epoch_order", "step_generator"]
+__all__ = ["epoch_order", "shown_labels", "step_generator"]
 
-Purpose = Literal["order", "draws", "global", "measure"]
-_NUMBER = {"order": 0, "draws": 1, "global": 2, "measure": 3}
+Purpose = Literal["order", "draws", "global", "measure", "labels"]
+_NUMBER = {"order": 0, "draws": 1, "global": 2, "measure": 3, "labels": 4}
 
 
 def _sequence(seed: int, purpose: Purpose, number: int) -> np.random.SeedSequence:
@@ -32,3 +32,17 @@ def step_generator(seed: int, purpose: Purpose, number: int) -> torch.Generator:
     if purpose == "global":
         torch.manual_seed(state)
     return torch.Generator().manual_seed(state)
+
+
+def shown_labels(
+    labels_B: torch.Tensor, indices_B: torch.Tensor, seed: int, share: float
+) -> torch.Tensor:
+    """Labels [B] of the sequences whose label is shown, −1 for all others.
+
+    Whether a label is shown depends on the seed and the sequence's place in its split alone.
+    """
+    drawn = [
+        np.random.default_rng(_sequence(seed, "labels", index)).random()
+        for index in indices_B.tolist()
+    ]
+    return torch.where(torch.tensor(drawn) < share, labels_B, -1)

@@ -11,7 +11,7 @@ from genzoo_rwae_kernels import Imq, mmd2_unbiased
 from genzoo_rwae_plugins.penalties.mmd import mmd
 
 from genzoo_rwae import cost, penalty
-from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode
+from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, Latents
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.sequence_model import Pass
 
@@ -31,7 +31,7 @@ class PathsOf:
         zero = torch.zeros(count, length, self.size)
         path = draw(DiagonalGaussian(zero, zero))
         self.asked.append(path)
-        return torch.zeros(count, 3), path
+        return Latents(torch.zeros(count, 3), path)
 
 
 def evaluate(objective, passed, model=None, progress=1.0, seed=0):

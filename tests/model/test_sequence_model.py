@@ -14,7 +14,7 @@ from genzoo_rwae_plugins.penalties.mmd import mmd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genzoo_rwae.codes import draw_mean, draw_sample
+from genzoo_rwae.codes import Latents, draw_mean, draw_sample
 from genzoo_rwae.errors import OptionError
 from genzoo_rwae.sequence_model import Encoding, Pass, Reconstruction, Samples, Swap
 from genzoo_rwae.sequences import DataInfo
@@ -94,7 +94,7 @@ def test_decoded_steps_are_those_of_the_whole(rwae, clips):
     model = rwae(decoded=2).eval()
     passed = model(clips, torch.full((5,), 4), torch.Generator().manual_seed(0))
     codes, steps = passed.codes, torch.tensor([1, 3])
-    some = model.decode(codes.static.sample, codes.dynamic.sample[:, steps])
+    some = model.decode(Latents(codes.static.sample, codes.dynamic.sample[:, steps]))
     torch.testing.assert_close(some, passed.x_hat_BK[:, steps])
 
 
@@ -218,7 +218,7 @@ def test_reconstruction_is_decoded_from_means(model, clips):
     assert isinstance(back, Reconstruction)
     encoding = model.encode(clips)
     torch.testing.assert_close(
-        back.x_hat_BT, model.decode(encoding.static.mean, encoding.dynamic.mean)
+        back.x_hat_BT, model.decode(Latents(encoding.static.mean, encoding.dynamic.mean))
     )
     wanted = (back.x_hat_BT - clips.float() / 255).square().flatten(1).mean(1)
     torch.testing.assert_close(back.mse_B, wanted)
@@ -252,9 +252,9 @@ def test_samples_have_any_length_and_the_datas_by_default(model, length):
     samples = model.sample(3, length)
     assert isinstance(samples, Samples)
     assert samples.x_BT.shape == (3, length or 4, *SHAPE)
-    assert samples.static_BD.shape == (3, 3)
-    assert samples.dynamic_BTD.shape == (3, length or 4, 2)
-    torch.testing.assert_close(samples.x_BT, model.decode(samples.static_BD, samples.dynamic_BTD))
+    assert samples.latents.static_BD.shape == (3, 3)
+    assert samples.latents.dynamic_BTD.shape == (3, length or 4, 2)
+    torch.testing.assert_close(samples.x_BT, model.decode(samples.latents))
 
 
 @pytest.mark.parametrize(("count", "length"), [(0, 4), (3, 0), (3, -1)])
@@ -273,9 +273,9 @@ def test_samples_follow_their_generator(model):
 
 def test_prior_of_the_model_is_its_parts(model):
     draw = draw_sample(torch.Generator().manual_seed(0))
-    static, dynamic = model.sample_prior(2000, 2, draw)
+    drawn = model.sample_prior(2000, 2, draw)
     # N(0, I) both, and so is the first dynamic code: 4 standard errors
-    for code in (static, dynamic[:, 0]):
+    for code in (drawn.static_BD, drawn.dynamic_BTD[:, 0]):
         assert code.mean(0).abs().max() < 4 / 2000**0.5
         assert (code.std(0) - 1).abs().max() < 4 / 4000**0.5
 
@@ -291,7 +291,8 @@ def test_swap_with_itself_is_its_reconstruction(model, clips):
 
 def test_swap_takes_the_static_code_of_the_first_and_the_motion_of_the_second(model, clips):
     other = clips.flip(0)
-    wanted = model.decode(model.encode(clips).static.mean, model.encode(other).dynamic.mean)
+    codes = Latents(model.encode(clips).static.mean, model.encode(other).dynamic.mean)
+    wanted = model.decode(codes)
     torch.testing.assert_close(model.swap(clips, other).x_BT, wanted)
 
 

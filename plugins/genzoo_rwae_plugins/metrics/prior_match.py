@@ -95,15 +95,15 @@ def _codes(
     for batch in taken(data, spread_indices(len(data), most)):
         x_BT = model.prepare(batch.x_BT)
         inferred = model.infer(x_BT, batch.lengths_B, draw)
-        p_BD, p_BTD = model.sample_prior(x_BT.shape[0], x_BT.shape[1], draw)
+        drawn = model.sample_prior(x_BT.shape[0], x_BT.shape[1], draw)
         true_BT = torch.arange(x_BT.shape[1]) < batch.lengths_B[:, None]
         mask_BT1 = true_BT[..., None].to(x_BT.device)
         static.append(inferred.static.sample)
-        prior_static.append(p_BD)
+        prior_static.append(drawn.static_BD)
         # lengths of the prior's paths: the same, of other rows, since rows must not come in pairs
         other_BT1 = mask_BT1[torch.randperm(len(mask_BT1), generator=generator)]
         paths.append(rearrange(inferred.dynamic.sample * mask_BT1, "b t d -> b (t d)"))
-        prior_paths.append(rearrange(p_BTD * other_BT1, "b t d -> b (t d)"))
+        prior_paths.append(rearrange(drawn.dynamic_BTD * other_BT1, "b t d -> b (t d)"))
     return (
         (torch.cat(static), torch.cat(paths)),
         (torch.cat(prior_static), torch.cat(prior_paths)),

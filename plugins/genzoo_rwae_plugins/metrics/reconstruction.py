@@ -33,20 +33,24 @@ def reconstruction(
     """
     indices_N = spread_indices(len(splits.test), sequences)
     errors = []
-    total = squares = torch.zeros(model.info.frame_shape, dtype=torch.float64)
+    share = total = squares = torch.zeros(model.info.frame_shape, dtype=torch.float64)
     for batch in taken(splits.test, indices_N):
         errors.append(model.reconstruct(batch.x_BT, batch.lengths_B).mse_B)
         x_BT = model.prepare(batch.x_BT).double()
         true_BT = torch.arange(x_BT.shape[1]) < batch.lengths_B[:, None]
-        share_BT = true_BT.double() / batch.lengths_B[:, None]
-        total = total + torch.einsum("bt,bt...->...", share_BT, x_BT)
-        squares = squares + torch.einsum("bt,bt...->...", share_BT, x_BT.square())
+        there_BT = ~x_BT.isnan() & true_BT.reshape(*true_BT.shape, *[1] * (x_BT.dim() - 2))
+        values_B = there_BT.flatten(1).sum(1).clamp_min(1)
+        share_BT = there_BT / values_B.reshape(-1, *[1] * (x_BT.dim() - 1))
+        x_BT = x_BT.nan_to_num(0.0)
+        share = share + share_BT.sum((0, 1))
+        total = total + (share_BT * x_BT).sum((0, 1))
+        squares = squares + (share_BT * x_BT.square()).sum((0, 1))
     error = torch.cat(errors)
-    mean = total / len(error)
+    around_mean = squares - total.square() / share.clamp_min(torch.finfo(share.dtype).tiny)
     return {
         "mse": Figure(
             error.mean().item(),
-            baselines={"mean frame": (squares / len(error) - mean**2).mean().item()},
+            baselines={"mean frame": around_mean.sum().item() / len(error)},
             good="lower",
             note=f"{len(error):,} test sequences",
         ),

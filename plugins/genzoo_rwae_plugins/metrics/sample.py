@@ -43,7 +43,7 @@ def sample(
         sequences: how many samples, and how many test sequences at most.
         seed: of the samples.
     """
-    test_NP, test_lengths_N = _flat(model, splits.test, sequences)
+    test_NP, test_there_NP = _flat(model, splits.test, sequences)
     train_NP, _ = _flat(model, splits.train, sequences)
     gaps = torch.pdist(test_NP).square()  # of every pair once: none to itself
     median = gaps.median().item() if len(gaps) else 0.0
@@ -53,11 +53,10 @@ def sample(
     generator = torch.Generator().manual_seed(seed)
     samples = [model.sample(min(50, sequences - start), generator=generator).x_BT
                for start in range(0, sequences, 50)]  # fmt: skip
-    sample_NT = torch.cat(samples)
-    # as long as test sequences are: samples have no length of their own
-    lengths_N = test_lengths_N.repeat(-(-len(sample_NT) // len(test_lengths_N)))[: len(sample_NT)]
-    sample_NT[torch.arange(sample_NT.shape[1]) >= lengths_N[:, None]] = 0
-    sample_NP = sample_NT.flatten(1)
+    sample_NP = torch.cat(samples).flatten(1)
+    # as long as test sequences are, and with the same gaps: samples have none of their own
+    rows_N = torch.arange(len(sample_NP)) % len(test_there_NP)
+    sample_NP = sample_NP * test_there_NP[rows_N]
     sigma = math.sqrt(median / (2 * test_NP.shape[1]))
 
     kernel = Imq(scales=(1.0,), sigma=sigma)
@@ -80,9 +79,13 @@ def sample(
 
 
 def _flat(model: SequenceModel, data: SequenceData, most: int) -> tuple[Tensor, Tensor]:
+    """Sequences [N, P], 0 where nothing is, and where something is."""
     indices: np.ndarray = spread_indices(len(data), most)
     batch = data.take(indices)
-    return model.prepare(batch.x_BT).flatten(1), batch.lengths_B
+    x_NT = model.prepare(batch.x_BT)
+    true_NT = torch.arange(x_NT.shape[1]) < batch.lengths_B[:, None]
+    there_NT = ~x_NT.isnan() & true_NT.reshape(*true_NT.shape, *[1] * (x_NT.dim() - 2))
+    return x_NT.nan_to_num(0.0).flatten(1), there_NT.flatten(1)
 
 
 @hookimpl

@@ -1,82 +1,63 @@
 """The recurrent Wasserstein autoencoder.
 
-Shapes: B batch, T time, H features, D code width, ... the frame.
+Shapes: B batch, T time, H features, D code width, A number of actions, ... the frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from genzoo_rwae.codes import Codes, Draw, DynamicCode, DynamicPrior, StaticCode, StaticPrior
-from genzoo_rwae.components import Use, hookimpl, model
+from genzoo_rwae.codes import (
+    ActionCode,
+    Categorical,
+    Codes,
+    Draw,
+    DynamicCode,
+    DynamicPrior,
+    Latents,
+    StaticCode,
+    StaticPrior,
+)
+from genzoo_rwae.components import Use, hookimpl, model, wired_of
 from genzoo_rwae.errors import OptionError
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo
+from genzoo_rwae.spec.part import Part
 from genzoo_rwae_plugins.decoders.recurrent import LstmDecoder
 from genzoo_rwae_plugins.encoders.recurrent import LstmEncoder
-from genzoo_rwae_plugins.heads.dynamic import LstmHead
-from genzoo_rwae_plugins.heads.static import PooledHead
-from genzoo_rwae_plugins.priors.gaussian import GaussianPrior
-from genzoo_rwae_plugins.priors.lstm import LstmPrior
+from genzoo_rwae_plugins.models.parts import ActionPart, DynamicPart, StaticPart
+from genzoo_rwae_plugins.models.views import frames_seen, movement, with_presence
 
-__all__ = ["DynamicPart", "Rwae", "StaticPart"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StaticPart:
-    """The static code: what does not change along a sequence.
-
-    Attributes:
-        size: width of z^c.
-        head: from features to q(z^c | x_1:T).
-        prior: P(z^c).
-    """
-
-    size: PositiveInt = 64
-    head: Annotated[Callable[..., Any], Use("static-head")] = PooledHead
-    prior: Annotated[Callable[..., Any], Use("prior", of=StaticPrior)] = GaussianPrior
-
-
-@dataclass(frozen=True, kw_only=True)
-class DynamicPart:
-    """The dynamic codes: how it moves.
-
-    Attributes:
-        size: width of z^m_t.
-        head: from features to q(z^m_t | z^m_<t, x_t).
-        prior: P(z^m_t | z^m_<t).
-    """
-
-    size: PositiveInt = 16
-    head: Annotated[Callable[..., Any], Use("dynamic-head")] = LstmHead
-    prior: Annotated[Callable[..., Any], Use("prior", of=DynamicPrior)] = LstmPrior
+__all__ = ["Rwae"]
 
 
 @model("rwae")
 class Rwae(SequenceModel):
     """Recurrent Wasserstein autoencoder: a static code and dynamic codes of a sequence.
 
-    Generation: P(z^c) Π_t P(z^m_t | z^m_<t) with a deterministic decoder; inference:
-    Q(z^c | x_1:T) Π_t Q(z^m_t | z^m_<t, x_t).
+    Generation: P(z^c) P(a) Π_t P(z^m_t | z^m_<t, a) with a deterministic decoder; inference:
+    Q(z^c | x_1:T) Π_t Q(z^m_t | z^m_<t, x_t) Q(a | z^m_1:T). The action a is an option.
 
     Args:
-        encoder: frames to features, shared by both heads.
+        encoder: frames to features, shared by both heads where they have none of their own.
         static: the static code.
         dynamic: the dynamic codes.
+        action: a categorical action, of which only the number of classes is known.
         decoder: codes to frames.
         decoded: steps of a sequence that are decoded in a training step, drawn anew each time; they
             stand for all. Null decodes all. Needs a decoder that draws every frame by itself.
 
     Raises:
-        OptionError: `decoded` with a decoder that carries a state from frame to frame.
+        OptionError: `decoded` with a decoder that carries a state from frame to frame, or an action
+            for a prior that takes none.
 
-    Source: Han et al., ICLR 2021, arXiv 2101.07496, Sec. 3.
+    Source: Han et al., ICLR 2021, arXiv 2101.07496, Sec. 3; weak supervision: Sec. 3.3.
     """
 
     def __init__(
@@ -87,16 +68,25 @@ class Rwae(SequenceModel):
         encoder: Annotated[Callable[..., Any], Use("encoder")] = LstmEncoder,
         static: StaticPart = StaticPart(),
         dynamic: DynamicPart = DynamicPart(),
+        action: ActionPart | None = None,
         decoder: Annotated[Callable[..., Any], Use("decoder")] = LstmDecoder,
         decoded: PositiveInt | None = None,
     ) -> None:
         super().__init__(info)
-        self.encoder = encoder(info.frame_shape)
-        self.static_head = static.head(self.encoder.width, static.size)
-        self.dynamic_head = dynamic.head(self.encoder.width, dynamic.size)
+        self.static, self.dynamic, self.action = static, dynamic, action
+        self.actions = action.count if action else 0
+        seen = (info.frame_shape[0] * (2 if info.missing else 1), *info.frame_shape[1:])
+        # the shared one is not built where nobody would train it
+        shared = static.encoder is None or dynamic.encoder is None
+        self.encoder = encoder(seen) if shared else None
+        self.static_encoder = static.encoder(seen) if static.encoder else None
+        self.dynamic_encoder = dynamic.encoder(seen) if dynamic.encoder else None
+        self.static_head = static.head(self._encoder_of("static").width, static.size)
+        self.dynamic_head = dynamic.head(self._encoder_of("dynamic").width, dynamic.size)
         self.static_prior: StaticPrior = static.prior(static.size)
-        self.dynamic_prior: DynamicPrior = dynamic.prior(dynamic.size)
-        self.decoder = decoder(static.size + dynamic.size, info.frame_shape)
+        self.dynamic_prior: DynamicPrior = self._made_dynamic_prior()
+        self.action_head = action.head(dynamic.size, action.count) if action else None
+        self.decoder = decoder(static.size + dynamic.size + self.actions, info.frame_shape)
         self.decoded = decoded
         if decoded and not getattr(self.decoder, "frame_by_frame", False):
             raise OptionError(
@@ -104,6 +94,23 @@ class Rwae(SequenceModel):
                 "and cannot leave steps out; take decoder: frame, or decoded: null",
                 option="decoded",
             )
+
+    def _encoder_of(self, code: str) -> Any:
+        own = self.static_encoder if code == "static" else self.dynamic_encoder
+        return self.encoder if own is None else own
+
+    def _made_dynamic_prior(self) -> DynamicPrior:
+        prior = self.dynamic.prior
+        if not (self.action and self.action.prior == "given-action"):
+            return prior(self.dynamic.size)  # type: ignore[no-any-return]
+        build = prior.registered.component.build if isinstance(prior, Part) else prior
+        if len(wired_of(build)) < 2:
+            raise OptionError(
+                f"the prior {build.__name__} cannot be told the action; take one that can, as lstm "
+                "or gru, or prior: same-for-all",
+                option="action.prior",
+            )
+        return prior(self.dynamic.size, self.action.count)  # type: ignore[no-any-return]
 
     def decoded_steps(self, length: int, generator: torch.Generator | None) -> Tensor:
         """All steps, or `decoded` of them in training."""
@@ -113,23 +120,77 @@ class Rwae(SequenceModel):
 
     def infer(self, x_BT: Tensor, lengths_B: Tensor, draw: Draw) -> Codes:
         """Codes of a batch of floats [B, T, ...] beside their priors."""
-        features_BTH = self.encoder(x_BT, lengths_B)
-        posterior = self.static_head(features_BTH, lengths_B)
+        features_BTH, moving_BTH, static_lengths_B = self._features(x_BT, lengths_B, draw)
+        posterior = self.static_head(features_BTH, static_lengths_B)
         static = StaticCode(draw(posterior), posterior, self.static_prior.law(len(x_BT)))
-        z_BTD, path = self.dynamic_head(features_BTH, lengths_B, draw)
-        prior, state_BTS = self.dynamic_prior.along(z_BTD)
-        return Codes(static, DynamicCode(z_BTD, path, prior, state_BTS))
+        moving_BTH = movement(self.dynamic.features, moving_BTH, lengths_B)
+        z_BTD, path = self.dynamic_head(moving_BTH, lengths_B, draw)
+        action = self._action(z_BTD, lengths_B, draw)
+        context = (action.sample,) if action and self._tells_prior else ()
+        prior, state_BTS = self.dynamic_prior.along(z_BTD, *context)
+        return Codes(static, DynamicCode(z_BTD, path, prior, state_BTS), action)
 
-    def decode(self, static_BD: Tensor, dynamic_BTD: Tensor) -> Tensor:
+    def _features(
+        self, x_BT: Tensor, lengths_B: Tensor, draw: Draw
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the static head sees, what the dynamic head sees, and the first one's lengths."""
+        static_BT, dynamic_BT, static_lengths_B = x_BT, x_BT, lengths_B
+        if self.training:
+            static_BT, static_lengths_B = frames_seen(
+                self.static.frames, self.static.keep, x_BT, lengths_B, draw.generator
+            )
+            for augment in self.dynamic.augment:
+                dynamic_BT = augment(dynamic_BT, draw.generator)
+        elif self.static.frames == "one":
+            static_BT, static_lengths_B = x_BT[:, :1], torch.ones_like(lengths_B)
+        if self.info.missing:
+            static_BT, dynamic_BT = with_presence(static_BT), with_presence(dynamic_BT)
+        encoders = self._encoder_of("static"), self._encoder_of("dynamic")
+        features_BTH: Tensor = encoders[0](static_BT, static_lengths_B)
+        if encoders[0] is encoders[1] and static_BT is dynamic_BT:
+            return features_BTH, features_BTH, static_lengths_B
+        return features_BTH, encoders[1](dynamic_BT, lengths_B), static_lengths_B
+
+    @property
+    def _tells_prior(self) -> bool:
+        return self.action is not None and self.action.prior == "given-action"
+
+    def _action(self, z_BTD: Tensor, lengths_B: Tensor, draw: Draw) -> ActionCode | None:
+        if self.action is None or self.action_head is None:
+            return None
+        logits_BA = self.action_head(z_BTD, lengths_B).float()
+        temperature = self.action.temperature_at(draw.progress)
+        law = Categorical(logits_BA, temperature, self.action.relaxation == "straight-through")
+        return ActionCode(draw(law), law, Categorical(torch.zeros_like(logits_BA), temperature))
+
+    def decoded_codes(self, codes: Codes, progress: float) -> Latents:
+        """The samples of all codes; 0 for z^c while the decoder does not see it yet."""
+        latents = super().decoded_codes(codes, progress)
+        if not self.training or progress >= self.static.opens:
+            return latents
+        return replace(latents, static_BD=torch.zeros_like(latents.static_BD))
+
+    def decode(self, latents: Latents) -> Tensor:
         """Frames [B, T, ...] from codes; images in [0, 1]."""
-        static_BTD = static_BD[:, None].expand(-1, dynamic_BTD.shape[1], -1)
-        x_BT: Tensor = self.decoder(torch.cat([static_BTD, dynamic_BTD], dim=-1)).float()
+        length = latents.dynamic_BTD.shape[1]
+        codes = [latents.static_BD[:, None].expand(-1, length, -1), latents.dynamic_BTD]
+        if self.actions:
+            assert latents.action_BA is not None
+            codes.append(latents.action_BA[:, None].expand(-1, length, -1))
+        x_BT: Tensor = self.decoder(torch.cat(codes, dim=-1)).float()
         return x_BT.sigmoid() if self.info.bounded else x_BT
 
-    def sample_prior(self, count: int, length: int, draw: Draw) -> tuple[Tensor, Tensor]:
-        """z^c [B, D] and z^m [B, T, D] from the priors."""
+    def sample_prior(
+        self, count: int, length: int, draw: Draw, action_BA: Tensor | None = None
+    ) -> Latents:
+        """z^c [B, D], z^m [B, T, D] and, if there is one, a [B, A] from the priors."""
         static_BD = draw(self.static_prior.law(count))
-        return static_BD, self.dynamic_prior.roll_out(count, length, draw)
+        if self.actions and action_BA is None:
+            uniform_BA = static_BD.new_zeros(count, self.actions)
+            action_BA = Categorical(uniform_BA, hard=True).sample(draw.generator)
+        context = {"context_BC": action_BA} if self._tells_prior else {}
+        dynamic_BTD = self.dynamic_prior.roll_out(count, length, draw, **context)
+        return Latents(static_BD, dynamic_BTD, action_BA)
 
 
 @hookimpl

@@ -1,6 +1,6 @@
 """The dynamic prior of R-WAE.
 
-Shapes: B batch, T time, D code width, S width of the state.
+Shapes: B batch, T time, D code width, C width of the context, S width of the state.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class LstmPrior(DynamicPrior):
     def __init__(
         self,
         size: int,
+        context: int = 0,
         /,
         *,
         hidden: PositiveInt = 256,
@@ -57,18 +58,25 @@ class LstmPrior(DynamicPrior):
             )
         self.size, self.hidden, self.bound, self.first = size, hidden, bound, first
         self.lowest, self.highest = 2 * math.log(smallest_sd), 2 * math.log(largest_sd)
-        self.lstm = nn.LSTM(size, hidden, batch_first=True)
+        self.lstm = nn.LSTM(size + context, hidden, batch_first=True)
         self.mean = nn.Linear(hidden, size)
         self.log_variance = nn.Linear(hidden, size)
 
-    def along(self, z_BTD: Tensor) -> tuple[DiagonalGaussian, Tensor]:
+    def along(
+        self, z_BTD: Tensor, context_BC: Tensor | None = None
+    ) -> tuple[DiagonalGaussian, Tensor]:
         """Teacher-forced laws [B, T, D] and states [B, T, S]; step t has seen z_<t."""
         before_BTD = torch.cat([torch.zeros_like(z_BTD[:, :1]), z_BTD[:, :-1]], dim=1)
-        state_BTS = self.lstm(before_BTD)[0].float()
+        state_BTS = self.lstm(_beside(before_BTD, context_BC))[0].float()
         return self._law(state_BTS, starts=True), state_BTS
 
     def roll_out(
-        self, count: int, length: int, draw: Draw, start_BTD: Tensor | None = None
+        self,
+        count: int,
+        length: int,
+        draw: Draw,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
     ) -> Tensor:
         """Paths [B, length, D], each step fed back; after `start_BTD` if there is one."""
         z_B1D = self.mean.weight.new_zeros(count, 1, self.size)
@@ -76,11 +84,11 @@ class LstmPrior(DynamicPrior):
         starts = start_BTD is None
         if start_BTD is not None:
             seen_BTD = torch.cat([z_B1D, start_BTD], dim=1)
-            memory = self.lstm(seen_BTD[:, :-1])[1]
+            memory = self.lstm(_beside(seen_BTD[:, :-1], context_BC))[1]
             z_B1D = seen_BTD[:, -1:]
         path = []
         for _ in range(length):
-            state_B1S, memory = self.lstm(z_B1D, memory)
+            state_B1S, memory = self.lstm(_beside(z_B1D, context_BC), memory)
             z_B1D = draw(self._law(state_B1S.float(), starts=starts))
             starts = False
             path.append(z_B1D)
@@ -94,6 +102,13 @@ class LstmPrior(DynamicPrior):
             keep_T1 = (torch.arange(state_BTS.shape[1], device=state_BTS.device) > 0)[:, None]
             mean_BTD, log_variance_BTD = mean_BTD * keep_T1, log_variance_BTD * keep_T1
         return DiagonalGaussian(mean_BTD, log_variance_BTD)
+
+
+def _beside(z_BTD: Tensor, context_BC: Tensor | None) -> Tensor:
+    """Codes with the context beside them at every step."""
+    if context_BC is None:
+        return z_BTD
+    return torch.cat([z_BTD, context_BC[:, None].expand(-1, z_BTD.shape[1], -1)], dim=-1)
 
 
 @hookimpl

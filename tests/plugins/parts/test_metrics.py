@@ -11,7 +11,7 @@ from genzoo_rwae_plugins.metrics.reconstruction import reconstruction
 from genzoo_rwae_plugins.metrics.sample import sample
 from genzoo_rwae_plugins.metrics.swap import swap
 
-from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, StaticCode
+from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, Latents, StaticCode
 from genzoo_rwae.evaluation import Splits, encode_split
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData
@@ -39,12 +39,12 @@ class Told(SequenceModel):
             StaticCode(z_BD, laws[0], laws[0]), DynamicCode(z_BTD, laws[1], laws[1], z_BTD)
         )
 
-    def decode(self, static_BD, dynamic_BTD):
-        return self.decoded(static_BD, dynamic_BTD)
+    def decode(self, latents):
+        return self.decoded(latents.static_BD, latents.dynamic_BTD)
 
     def sample_prior(self, count, length, draw):
         x_BT = self.draw(draw(certain(torch.zeros(count, length, 2))))
-        return self.static(x_BT), self.dynamic(x_BT)
+        return Latents(self.static(x_BT), self.dynamic(x_BT))
 
 
 class Rows(SequenceData):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from genzoo_rwae_plugins.metrics.prior_match import prior_match
 
-from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, StaticCode
+from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, Latents, StaticCode
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch, DataInfo, SequenceData
@@ -52,14 +52,14 @@ class Codec(SequenceModel):
         q_c, q_m = self.law(first, self.shift), self.law(x_BT, self.moving_shift)
         return Codes(StaticCode(draw(q_c), q_c, q_c), DynamicCode(draw(q_m), q_m, q_m, x_BT))
 
-    def decode(self, static_BD, dynamic_BTD):
-        return dynamic_BTD
+    def decode(self, latents):
+        return latents.dynamic_BTD
 
     def sample_prior(self, count, length, draw):
         def unit(*shape):
             return draw(DiagonalGaussian(torch.zeros(shape), torch.zeros(shape)))
 
-        return unit(count, D), unit(count, length, D)
+        return Latents(unit(count, D), unit(count, length, D))
 
 
 def measure(model, count=300, ragged=False, seed=4, **options):
