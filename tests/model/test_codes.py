@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from genzoo_rwae.codes import DiagonalGaussian, draw_mean, draw_sample
+from genzoo_rwae.codes import Categorical, DiagonalGaussian, draw_mean, draw_sample
 
 COUNT = 200_000
 
@@ -98,3 +98,69 @@ def test_kl_at_the_ends_of_the_clamp_is_finite_with_finite_gradients(log_varianc
     law.kl(narrow).backward()
     assert law.mean.grad.isfinite().all()
     assert law.log_variance.grad.isfinite().all()
+
+
+# -- log-densities ----------------------------------------------------------------------------
+
+
+def test_log_density_is_that_of_torch_distributions_summed_over_the_width():
+    law = DiagonalGaussian(torch.randn(4, 3).double(), torch.randn(4, 3).double())
+    z = torch.randn(4, 3).double()
+    torch.testing.assert_close(law.log_density(z), Normal(law.mean, law.sd).log_prob(z).sum(-1))
+
+
+# -- categorical laws -------------------------------------------------------------------------
+
+LOGITS = torch.tensor([1.0, 0.0, -1.0])
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_classes_are_drawn_as_often_as_their_probability_says(hard):
+    law = Categorical(LOGITS.expand(COUNT, 3), temperature=0.7, hard=hard)
+    chosen = law.sample(torch.Generator().manual_seed(0)).argmax(-1)
+    p = LOGITS.softmax(-1)
+    found = torch.bincount(chosen, minlength=3) / COUNT
+    assert ((found - p).abs() < 4 * (p * (1 - p) / COUNT).sqrt()).all()
+
+
+def test_relaxed_samples_are_shares_and_harden_as_the_temperature_falls():
+    def largest(temperature):
+        law = Categorical(LOGITS.expand(2000, 3), temperature)
+        sample = law.sample(torch.Generator().manual_seed(0))
+        torch.testing.assert_close(sample.sum(-1), torch.ones(2000))
+        assert (sample >= 0).all()
+        return sample.max(-1).values.mean()
+
+    warm, cold = largest(5.0), largest(0.1)
+    assert warm < 0.6
+    assert cold > 0.9
+
+
+def test_straight_through_samples_are_one_hot_with_the_gradient_of_relaxed_ones():
+    def gradient(hard):
+        logits = LOGITS.expand(8, 3).clone().requires_grad_()
+        sample = Categorical(logits, 0.5, hard).sample(torch.Generator().manual_seed(1))
+        (sample * torch.arange(3.0)).sum().backward()
+        return sample.detach(), logits.grad
+
+    (hard, hard_gradient), (_, relaxed_gradient) = gradient(True), gradient(False)
+    torch.testing.assert_close(hard, hard.round())
+    assert (hard.sum(-1) == 1).all()
+    torch.testing.assert_close(hard_gradient, relaxed_gradient)
+
+
+def test_log_density_of_a_class_is_the_log_of_its_probability():
+    law = Categorical(LOGITS.expand(3, 3))
+    torch.testing.assert_close(law.log_density(torch.eye(3)), LOGITS.log_softmax(-1))
+
+
+def test_samples_stay_finite_where_the_generator_gives_the_end_of_its_range(monkeypatch):
+    for edge in (0.0, 1.0):
+        monkeypatch.setattr(torch, "rand", lambda *a, edge=edge, **k: torch.full((2, 3), edge))
+        assert Categorical(LOGITS.expand(2, 3)).sample().isfinite().all()
+
+
+def test_measured_codes_are_means_and_likeliest_classes():
+    gaussian = DiagonalGaussian(torch.randn(2, 3), torch.randn(2, 3))
+    assert draw_mean(gaussian) is gaussian.mean
+    assert draw_mean(Categorical(LOGITS.expand(2, 3))).tolist() == [[1, 0, 0], [1, 0, 0]]
