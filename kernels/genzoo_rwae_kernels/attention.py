@@ -72,7 +72,7 @@ def attention(
         steps = torch.arange(q_BHMK.shape[2], device=mask.device)
         mask = mask & (steps[:, None] >= steps)
     # a softmax over nothing is NaN, its gradient too: such a query sees all keys, and is then zero
-    mask = torch.atleast_2d(mask)
+    mask = mask.reshape(*(1,) * (4 - mask.dim()), *mask.shape)
     sees_BHM1 = mask.any(-1, keepdim=True)
     out_BHMK = compute(q_BHMK, k_BHNK, v_BHNK, mask | ~sees_BHM1, False)
     return torch.where(sees_BHM1, out_BHMK, 0.0)
