@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from genzoo_rwae_kernels import ConvLstmCell, attention, rotary
 from torch import Tensor, nn
 
 from genzoo_rwae import DiagonalGaussian, DynamicPrior, StaticPrior
@@ -149,6 +150,123 @@ class HiddenWeights(PerFrame):
         return self.scale * super().forward(x_BT, lengths_B)
 
 
+@right("encoder")
+class Attends(PerFrame):
+    """Every step attends to all true ones, by their distance."""
+
+    causal = False
+
+    def __init__(self, frame_shape: tuple[int, ...], /) -> None:
+        super().__init__(frame_shape, width=4)
+
+    def mask(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return torch.arange(x_BT.shape[1]) < lengths_B[:, None, None, None]
+
+    def turned(self, h_B1TH: Tensor) -> Tensor:
+        return rotary(h_B1TH)
+
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        h_B1TH = super().forward(x_BT, lengths_B)[:, None]
+        q, mask = self.turned(h_B1TH), self.mask(x_BT, lengths_B)
+        return attention(q, q, h_B1TH, mask=mask, causal=self.causal)[:, 0]
+
+
+@mutant("encoder", "padding unseen")
+class AttendsToPadding(Attends):
+    def mask(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return None
+
+
+@mutant("encoder", "padding adds nothing")
+class MasksOneStepLess(Attends):
+    def mask(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return torch.arange(x_BT.shape[1]) <= lengths_B[:, None, None, None]
+
+
+@mutant("encoder", "padding adds nothing")
+class CountsFromTheEnd(Attends):
+    """Positions that are not relative, counted from the last step of the batch."""
+
+    def turned(self, h_B1TH: Tensor) -> Tensor:
+        return h_B1TH + torch.arange(h_B1TH.shape[2]).flip(0)[:, None]
+
+
+@mutant("encoder", "rows apart")
+class AttendsAcrossTheBatch(Attends):
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        h_1TBH = PerFrame.forward(self, x_BT, lengths_B).transpose(0, 1)[None]
+        return attention(h_1TBH, h_1TBH, h_1TBH)[0].transpose(0, 1)
+
+
+@right("encoder")
+class AttendsToThePast(Attends):
+    causal = True
+
+    def mask(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return None
+
+
+@right("encoder")
+class ConvolvesThePast(PerFrame):
+    """A dilated convolution over a step, two before it, and four before it."""
+
+    sides = (4, 0)
+
+    def __init__(self, frame_shape: tuple[int, ...], /) -> None:
+        super().__init__(frame_shape)
+        self.convolution = nn.Conv1d(self.width, self.width, 3, dilation=2)
+
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        h_BHT = super().forward(x_BT, lengths_B).mT
+        out: Tensor = self.convolution(nn.functional.pad(h_BHT, self.sides)).mT
+        return out
+
+
+@mutant("encoder", "padding unseen")
+class ConvolvesBothWays(ConvolvesThePast):
+    sides = (2, 2)
+
+
+@mutant("encoder", "shapes")
+class ConvolvesStepsAway(ConvolvesThePast):
+    sides = (0, 0)
+
+
+@right("encoder")
+class Recurs(PerFrame):
+    """A convolutional LSTM over frames as one row of pixels."""
+
+    def __init__(self, frame_shape: tuple[int, ...], /) -> None:
+        super().__init__(frame_shape)
+        self.cell = ConvLstmCell(1, 1)
+
+    def before(self) -> tuple[Tensor, Tensor] | None:
+        return None
+
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        state, steps = self.before(), []
+        for h_BH in super().forward(x_BT, lengths_B).unbind(1):
+            state = self.cell(h_BH[:, None, None], state)
+            steps.append(state[0].flatten(1))
+        self.last = state
+        return torch.stack(steps, 1)
+
+
+@mutant("encoder", "repeats")
+class KeepsItsState(Recurs):
+    """The state of one call is where the next one begins, if that has as many rows."""
+
+    last: Any = None
+
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        if self.last is not None and len(self.last[0]) != len(x_BT):
+            self.last = None
+        return super().forward(x_BT, lengths_B)
+
+    def before(self) -> tuple[Tensor, Tensor] | None:
+        return self.last
+
+
 # -- other nets -----------------------------------------------------------------------------------
 
 
@@ -248,6 +366,35 @@ class PoolsPadding(Pools):
 class TakesTheLastStep(Pools):
     def pooled(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor:
         return h_BTH[:, -1]
+
+
+@right("static-head")
+class Registers(Pools):
+    """Two learnt queries that attend to the true steps."""
+
+    def __init__(self, features: int, size: int, /) -> None:
+        super().__init__(2 * features, size)
+        self.registers_RH = nn.Parameter(torch.randn(2, features))
+
+    def mask(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return torch.arange(h_BTH.shape[1]) < lengths_B[:, None, None, None]
+
+    def pooled(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor:
+        h_B1TH, q_B1RH = h_BTH[:, None], self.registers_RH.expand(len(h_BTH), 1, -1, -1)
+        return attention(q_B1RH, h_B1TH, h_B1TH, mask=self.mask(h_BTH, lengths_B)).flatten(1)
+
+
+@mutant("static-head", "padding unseen")
+class RegistersReadPadding(Registers):
+    def mask(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return None
+
+
+@mutant("static-head", "parameters learn")
+class RegistersStayPut(Registers):
+    def pooled(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor:
+        self.registers_RH.data.zero_()  # an even mean, whose registers no gradient moves
+        return super().pooled(h_BTH.mean(1, keepdim=True).expand_as(h_BTH), lengths_B)
 
 
 @right("dynamic-head")
