@@ -143,7 +143,7 @@ class Categorical:
         if not self.hard:
             return relaxed
         chosen = one_hot(relaxed.argmax(-1), relaxed.shape[-1]).to(relaxed.dtype)
-        return chosen + relaxed - relaxed.detach()
+        return chosen + (relaxed - relaxed.detach())  # in this order, exactly one-hot
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from genzoo_rwae.codes import DiagonalGaussian, draw_mean, draw_sample
+from genzoo_rwae.codes import Categorical, DiagonalGaussian, draw_mean, draw_sample
 
 COUNT = 200_000
 
@@ -98,3 +98,54 @@ def test_kl_at_the_ends_of_the_clamp_is_finite_with_finite_gradients(log_varianc
     law.kl(narrow).backward()
     assert law.mean.grad.isfinite().all()
     assert law.log_variance.grad.isfinite().all()
+
+
+# -- categorical ------------------------------------------------------------------------------
+
+
+def categorical(*shape, **options):
+    return Categorical(torch.randn(shape, generator=torch.Generator().manual_seed(0)), **options)
+
+
+def test_straight_through_samples_are_exactly_one_hot_with_the_gradient_of_relaxed_ones():
+    relaxed, hard = categorical(500, 4), categorical(500, 4, hard=True)
+    slopes = []
+    for law in (relaxed, hard):
+        law.logits.requires_grad_()
+        sample = law.sample(torch.Generator().manual_seed(1))
+        (sample * torch.arange(4.0)).sum().backward()
+        slopes.append(law.logits.grad)
+    assert set(sample.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(sample.sum(-1), torch.ones(500))
+    torch.testing.assert_close(slopes[1], slopes[0])
+    assert slopes[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 5.0])
+def test_classes_are_drawn_by_their_probabilities_at_any_temperature(temperature):
+    logits = torch.tensor([0.0, 1.0, -1.0])
+    law = Categorical(logits.expand(COUNT, 3), temperature, hard=True)
+    found = law.sample(torch.Generator().manual_seed(1)).mean(0)
+    wanted = logits.softmax(-1)
+    assert ((found - wanted).abs() < 4 * (wanted * (1 - wanted) / COUNT).sqrt()).all()
+
+
+def test_relaxed_samples_come_near_one_hot_ones_as_it_gets_cold():
+    generators = [torch.Generator().manual_seed(1) for _ in range(3)]
+    warm, cold, hard = (
+        categorical(200, 4, temperature=t, hard=h).sample(generator)
+        for t, h, generator in zip((1.0, 1e-3, 1.0), (False, False, True), generators, strict=True)
+    )
+    assert (warm.sum(-1) - 1).abs().max() < 1e-5
+    assert (warm.max(-1).values < 0.99).any()
+    assert ((cold - hard).abs().max(-1).values < 1e-3).float().mean() > 0.97
+
+
+def test_log_density_and_the_typical_class_of_a_categorical_law():
+    law = categorical(5, 4)
+    classes = torch.arange(5) % 4
+    wanted = torch.distributions.Categorical(logits=law.logits).log_prob(classes)
+    one_hot = torch.nn.functional.one_hot(classes, 4).float()
+    torch.testing.assert_close(law.log_density(one_hot), wanted)
+    assert torch.equal(law.typical().argmax(-1), law.logits.argmax(-1))
+    assert torch.equal(law.typical().sum(-1), torch.ones(5))

@@ -31,6 +31,7 @@ HOW: dict[tuple[str, str], dict[str, Any]] = {
     ("kernel", "polynomial"): {"claims": {"rotation invariant"}},
     ("kernel", "sum"): {"of": (Imq(), Linear()), "weights": (0.5, 2.0)},
     ("kernel", "product"): {"of": (Rbf(), Linear())},
+    ("prior", "iid"): {"exceptions": {"remembers"}},
     ("penalty", "aggregate-kl"): {"claims": {"shift invariant"}},
     ("penalty", "energy"): {"claims": {"symmetric", "shift invariant"}},
     ("penalty", "gan"): {"lr": 1e-2},
