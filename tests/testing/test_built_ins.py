@@ -31,6 +31,10 @@ HOW: dict[tuple[str, str], dict[str, Any]] = {
     ("kernel", "polynomial"): {"claims": {"rotation invariant"}},
     ("kernel", "sum"): {"of": (Imq(), Linear()), "weights": (0.5, 2.0)},
     ("kernel", "product"): {"of": (Rbf(), Linear())},
+    **{
+        ("augmentation", name): {"claims": {"still"}}
+        for name in ("colour-jitter", "crop", "frequency-mask")
+    },
     ("prior", "iid"): {"exceptions": {"remembers"}},
     ("penalty", "aggregate-kl"): {"claims": {"shift invariant"}},
     ("penalty", "energy"): {"claims": {"symmetric", "shift invariant"}},

@@ -20,7 +20,15 @@ from torch import Tensor
 from genzoo_rwae import DiagonalGaussian, encoder, penalty
 from genzoo_rwae import testing as kit
 from genzoo_rwae.errors import PluginError
-from genzoo_rwae.testing import estimators, findings, kernels, nets, penalties, priors
+from genzoo_rwae.testing import (
+    augmentations,
+    estimators,
+    findings,
+    kernels,
+    nets,
+    penalties,
+    priors,
+)
 from genzoo_rwae.testing.estimator_properties import ESTIMATOR
 from genzoo_rwae.testing.properties import (
     Falsified,
@@ -33,7 +41,7 @@ from genzoo_rwae.testing.properties import (
 FEW = settings(max_examples=30, deadline=None, derandomize=True)
 ALL = [
     *penalties.PENALTY, *penalties.ADVERSARIAL, *kernels.KERNEL, *ESTIMATOR, *nets.NET,
-    *priors.STATIC, *priors.DYNAMIC,
+    *priors.STATIC, *priors.DYNAMIC, *augmentations.AUGMENTATION,
 ]  # fmt: skip
 
 # -- strategies -----------------------------------------------------------------------------------
@@ -187,7 +195,7 @@ def test_every_property_says_its_fact_in_a_sentence() -> None:
 def test_names_are_unique_within_a_kit() -> None:
     for properties in (
         (*penalties.PENALTY, *penalties.ADVERSARIAL), kernels.KERNEL, ESTIMATOR,
-        nets.NET, priors.STATIC, priors.DYNAMIC,
+        nets.NET, priors.STATIC, priors.DYNAMIC, augmentations.AUGMENTATION,
     ):  # fmt: skip
         names = [each.name for each in properties]
         assert len(set(names)) == len(names)
