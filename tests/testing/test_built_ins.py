@@ -37,6 +37,9 @@ HOW: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("prior", "iid"): {"exceptions": {"remembers"}},
     ("penalty", "aggregate-kl"): {"claims": {"shift invariant"}},
+    ("penalty", "categorical-kl"): {
+        "claims": {"nonnegative", "zero at equal samples", "shift invariant"}
+    },
     ("penalty", "energy"): {"claims": {"symmetric", "shift invariant"}},
     ("penalty", "gan"): {"lr": 1e-2},
     ("penalty", "kl"): {"claims": {"nonnegative", "zero at equal samples", "shift invariant"}},

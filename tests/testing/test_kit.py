@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genzoo_rwae import DiagonalGaussian, encoder, penalty
+from genzoo_rwae import Categorical, DiagonalGaussian, encoder, penalty
 from genzoo_rwae import testing as kit
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.testing import (
@@ -135,6 +135,21 @@ def test_a_pair_of_laws_reads_back() -> None:
     lines = findings.shown(kit.Pair(law, law)).splitlines()
     assert [line.split(" = ")[0] for line in lines] == ["q", "p"]
     assert torch.equal(eval(lines[0].split(" = ")[1]).log_variance, law.log_variance)
+
+
+def test_a_pair_of_categorical_laws_reads_back() -> None:
+    law = Categorical(torch.tensor([[0.5, 1.0]]))
+    lines = findings.shown(kit.Pair(law, law)).splitlines()
+    assert [line.split(" = ")[0] for line in lines] == ["q", "p"]
+    assert torch.equal(eval(lines[1].split(" = ")[1]).logits, law.logits)
+
+
+@FEW
+@given(kit.pairs_of_categoricals(steps=(1, 2), apart=[2.0]))
+def test_categorical_laws_have_two_classes_at_least(pair: Any) -> None:
+    assert pair.q.logits.shape == pair.p.logits.shape
+    assert pair.q.logits.shape[-1] >= 2
+    assert not torch.equal(pair.q.logits, pair.q.log_p)
 
 
 def test_a_difference_is_shown_with_the_digits_that_tell_it() -> None:
