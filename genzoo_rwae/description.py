@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,10 +104,11 @@ def _registered_as(definition: Definition) -> list[tuple[str, str]]:
 
 
 def _options(definition: Definition, tree: ast.Module, prefix: str) -> Iterator[DescribedOption]:
-    if isinstance(definition, ast.ClassDef) and (base := _inherited_init(definition, tree)):
-        yield from _options(*base, prefix)
-        return
     texts = _argument_texts(ast.get_docstring(definition) or "")
+    if isinstance(definition, ast.ClassDef) and (base := _inherited_init(definition, tree)):
+        for option in _options(*base, prefix):
+            yield replace(option, help=texts.get(option.name, option.help))
+        return
     for name, annotation, default in _keywords(definition):
         written = ast.unparse(annotation).removesuffix(" | None") if annotation else ""
         group = _find(tree, written) if written else None
@@ -175,21 +176,32 @@ def _type_text(annotation: ast.expr | None, tree: ast.Module) -> str:
 
 
 def _expand(annotation: ast.expr, tree: ast.Module) -> ast.expr:
-    """Replace names of type aliases of the module by what they stand for."""
+    """Replace names of type aliases and constants by what they stand for."""
 
     class Expand(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:
-            for other in tree.body:
-                if isinstance(other, ast.Assign) and any(
-                    isinstance(target, ast.Name) and target.id == node.id
-                    for target in other.targets
-                ):
-                    return other.value
-            return node
+            found = _assigned(tree, node.id)
+            return _expand(*found) if found else node
 
     expanded = Expand().visit(ast.parse(ast.unparse(annotation), mode="eval").body)
     assert isinstance(expanded, ast.expr)
     return expanded
+
+
+def _assigned(tree: ast.Module, name: str) -> tuple[ast.expr, ast.Module] | None:
+    """What a name is assigned in a module, or where the module imports it from, and where."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            # `_LOW, _HIGH = -1, 1` as well
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts, strict=True))
+                for left, right in pairs:
+                    if isinstance(left, ast.Name) and left.id == name:
+                        return right, tree
+    module = _imported_from(tree, name)
+    return _assigned(*module) if module else None
 
 
 def _default_text(default: ast.expr, tree: ast.Module) -> str:
@@ -206,11 +218,17 @@ def _find(tree: ast.Module, name: str) -> tuple[Definition, ast.Module] | None:
     for definition in _definitions(tree):
         if definition.name == name:
             return definition, tree
+    module = _imported_from(tree, name)
+    return _find(*module) if module else None
+
+
+def _imported_from(tree: ast.Module, name: str) -> tuple[ast.Module, str] | None:
+    """The module of ours that a name is imported from, and what it is called there."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and "genzoo" in node.module:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    return _find(_parse(source_of(node.module)), alias.name)
+                    return _parse(source_of(node.module)), alias.name
     return None
 
 

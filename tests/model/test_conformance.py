@@ -14,10 +14,10 @@ import torch
 
 from genzoo_rwae import Zoo, load_spec
 from genzoo_rwae.assemble import assemble, open_split
-from genzoo_rwae.codes import StaticPrior
+from genzoo_rwae.codes import Categorical, StaticPrior
 from genzoo_rwae.components import component_of, options_of
 from genzoo_rwae.errors import OptionError, PluginError, SpecError
-from genzoo_rwae.objective import takes_laws
+from genzoo_rwae.objective import law_of, takes_laws
 
 ZOO = Zoo(use_entry_points=False)
 SMALL = {"hidden": 8, "heads": 2, "channels": 2, "width": 6}  # of these names, where it has them
@@ -366,10 +366,25 @@ def test_part_trains_in_the_usual_model(train_two_steps, kind, name):
     train_two_steps({kind: name}, *nested)
 
 
+@pytest.mark.parametrize("name", ZOO.names("prior"))
+@pytest.mark.parametrize("term", ["{use: mmd, given: path}", "{use: kl}", "{use: gan, hidden: 6}"])
+def test_prior_trains_in_the_usual_model(train_two_steps, name, term):
+    build = build_of("prior", name)
+    place = "static" if issubclass(build, StaticPrior) else "dynamic"
+    options = [f"model.{place}.prior.{k}={v}" for k, v in small("prior", name).items()]
+    # a KL is a price that every static prior can be charged, other than a penalty of laws
+    price = f"objective.information.{place}.weight=1"
+    train_two_steps(
+        {}, f"model.{place}.prior.use={name}", *options, f"objective.dynamic={term}", price
+    )
+
+
 def penalties():
     """Every penalty where it has a meaning: laws step by step, dependence between two codes."""
     for name in ZOO.names("penalty"):
         build = build_of("penalty", name)
+        if law_of(build) is Categorical:
+            continue  # of actions
         if "split" not in inspect.signature(build).parameters:
             given = ["none", "state", "path"]
             if takes_laws(build):

@@ -40,7 +40,15 @@ HOW: dict[tuple[str, str], dict[str, Any]] = {
         (kind, "spectrogram"): {"frame_shapes": [(8,), (17,), (80,)]}
         for kind in ("frame-encoder", "frame-decoder")
     },
+    **{
+        ("augmentation", name): {"claims": {"still"}}
+        for name in ("colour-jitter", "crop", "frequency-mask")
+    },
+    ("prior", "iid"): {"exceptions": {"remembers"}},
     ("penalty", "aggregate-kl"): {"claims": {"shift invariant"}},
+    ("penalty", "categorical-kl"): {
+        "claims": {"nonnegative", "zero at equal samples", "shift invariant"}
+    },
     ("penalty", "energy"): {"claims": {"symmetric", "shift invariant"}},
     ("penalty", "gan"): {"lr": 1e-2},
     ("penalty", "kl"): {"claims": {"nonnegative", "zero at equal samples", "shift invariant"}},

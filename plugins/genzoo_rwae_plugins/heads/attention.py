@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from genzoo_rwae.codes import DiagonalGaussian
 from genzoo_rwae.components import hookimpl, static_head
-from genzoo_rwae_plugins.heads.posterior import GaussianLayer, LogVariance
+from genzoo_rwae_plugins.heads.posterior import LogVariance, Posterior, posterior_layer
 from genzoo_rwae_plugins.steps.transformer import check_heads, true_steps
 
 __all__ = ["AttentionHead"]
@@ -32,9 +32,12 @@ class AttentionHead(nn.Module):
         registers: number of registers, each of which may look for something else.
         heads: attention heads of a register.
         log_variance: the posterior's log-variance at the start.
+        floor: smallest log-variance; a higher floor leaves less room for information.
+        ceiling: largest log-variance; one below the prior's makes every entry carry information.
+        posterior: `gaussian`, or `deterministic`: the mean alone, for penalties of samples.
 
     Raises:
-        OptionError: `hidden` cannot be shared out among the heads.
+        OptionError: the floor is above the ceiling; `hidden` cannot be shared out among the heads.
 
     Source: Lee et al., Set Transformer, arXiv 1810.00825, Sec. 3.2 (pooling by attention);
     registers: Darcet et al., arXiv 2309.16588.
@@ -50,13 +53,16 @@ class AttentionHead(nn.Module):
         registers: PositiveInt = 4,
         heads: PositiveInt = 4,
         log_variance: LogVariance = -4.0,
+        floor: LogVariance = -12.0,
+        ceiling: LogVariance = 2.0,
+        posterior: Posterior = "gaussian",
     ) -> None:
         super().__init__()
         check_heads(hidden, heads)
         self.registers_HRK = nn.Parameter(torch.randn(heads, registers, hidden // heads))
         self.kv = nn.Linear(features, 2 * hidden)
         self.hidden = nn.Sequential(nn.Linear(registers * hidden, hidden), nn.LeakyReLU(0.2))
-        self.law = GaussianLayer(hidden, size, log_variance)
+        self.law = posterior_layer(hidden, size, log_variance, floor, ceiling, posterior)
 
     def forward(self, features_BTH: Tensor, lengths_B: Tensor) -> DiagonalGaussian:
         """[B, T, H] to a law over [B, size]."""

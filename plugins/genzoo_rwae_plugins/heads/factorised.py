@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genzoo_rwae.codes import DiagonalGaussian, Draw
 from genzoo_rwae.components import dynamic_head, hookimpl
-from genzoo_rwae_plugins.heads.posterior import GaussianLayer, LogVariance
+from genzoo_rwae_plugins.heads.posterior import LogVariance, Posterior, posterior_layer
 
 __all__ = ["FactorisedHead"]
 
@@ -28,6 +28,11 @@ class FactorisedHead(nn.Module):
         hidden: width of the hidden layer.
         log_variance: the posterior's log-variance at the start.
         floor: smallest log-variance; a higher floor leaves less room for what is not motion.
+        ceiling: largest log-variance.
+        posterior: `gaussian`, or `deterministic`: the mean alone, for penalties of samples.
+
+    Raises:
+        OptionError: the floor is above the ceiling.
 
     Source: Li and Mandt, arXiv 1803.02991, Sec. 2 (their factorised q).
     """
@@ -41,10 +46,12 @@ class FactorisedHead(nn.Module):
         hidden: PositiveInt = 128,
         log_variance: LogVariance = -4.0,
         floor: LogVariance = -12.0,
+        ceiling: LogVariance = 2.0,
+        posterior: Posterior = "gaussian",
     ) -> None:
         super().__init__()
         self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(0.2))
-        self.law = GaussianLayer(hidden, size, max(log_variance, floor), floor)
+        self.law = posterior_layer(hidden, size, log_variance, floor, ceiling, posterior)
 
     def forward(
         self, features_BTH: Tensor, lengths_B: Tensor, draw: Draw

@@ -10,15 +10,24 @@ import torch
 from genzoo_rwae_plugins.heads.attention import AttentionHead
 from genzoo_rwae_plugins.heads.dynamic import LstmHead
 from genzoo_rwae_plugins.heads.factorised import FactorisedHead
-from genzoo_rwae_plugins.heads.posterior import GaussianLayer
+from genzoo_rwae_plugins.heads.posterior import GaussianLayer, posterior_layer
 from genzoo_rwae_plugins.heads.static import BidirectionalHead, PooledHead
 
 from genzoo_rwae.codes import draw_mean, draw_sample
 from genzoo_rwae.errors import OptionError
+from genzoo_rwae.testing import check_dynamic_head, check_static_head
 
 STATIC = {"pooled": PooledHead, "bidirectional": BidirectionalHead, "attention": AttentionHead}
 DYNAMIC = {"lstm": LstmHead, "factorised": FactorisedHead}
+HEADS = {**STATIC, **DYNAMIC}
 FULL = torch.full((3,), 5)
+
+
+def law_of(net, features):
+    """What a head says of the features, static or dynamic."""
+    if isinstance(net, tuple(DYNAMIC.values())):
+        return net(features, FULL, draw_mean)[1]
+    return net(features, FULL)
 
 
 @pytest.fixture
@@ -130,6 +139,67 @@ def test_dynamic_floor_holds_and_lifts_a_lower_start(build, features):
     assert (law.log_variance == -3.0).all()
     law.log_variance.sum().backward()
     assert (head.law.log_variance.bias.grad != 0).all()  # it can rise from there
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_every_head_keeps_within_floor_and_ceiling(head, features):
+    net = head(6, 2, hidden=4, log_variance=-3.0, floor=-5.0, ceiling=-1.5)
+    assert (law_of(net, features).log_variance == -3.0).all()
+    with torch.no_grad():
+        net.law.log_variance.bias.copy_(torch.tensor([-1e4, 1e4]))
+    found = law_of(net, features).log_variance
+    assert (found[..., 0] == -5.0).all()
+    assert (found[..., 1] == -1.5).all()
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize(("start", "begins"), [(-8.0, -5.0), (1.0, -1.5)])
+def test_a_start_beyond_floor_or_ceiling_begins_there_and_can_leave(head, start, begins, features):
+    net = head(6, 2, hidden=4, log_variance=start, floor=-5.0, ceiling=-1.5)
+    found = law_of(net, features).log_variance
+    assert (found == begins).all()
+    found.sum().backward()
+    assert (net.law.log_variance.bias.grad != 0).all()
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_floor_above_the_ceiling_is_refused_at_the_option(head):
+    with pytest.raises(OptionError, match="floor is -1, above ceiling: -4") as caught:
+        head(6, 2, floor=-1.0, ceiling=-4.0)
+    assert caught.value.option == "floor"
+    head(6, 2, floor=-4.0, ceiling=-4.0)
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_samples_of_a_deterministic_posterior_are_its_means_exactly(head, features):
+    net = head(6, 2, hidden=4, posterior="deterministic")
+    law = law_of(net, features)
+    assert (law.log_variance == -torch.inf).all()
+    assert (law.sd == 0).all()
+    sample = law.sample(torch.Generator().manual_seed(0))
+    assert torch.equal(sample, law.mean)
+    sample.sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_a_deterministic_path_is_fed_back_as_it_is(features):
+    net = LstmHead(6, 2, hidden=4, posterior="deterministic")
+    drawn = draw_sample(torch.Generator().manual_seed(0))
+    assert torch.equal(net(features, FULL, drawn)[0], net(features, FULL, draw_mean)[0])
+
+
+def test_deterministic_heads_pass_the_kit():
+    for head in STATIC.values():
+        check_static_head(head, hidden=4, posterior="deterministic")
+    for head in DYNAMIC.values():
+        check_dynamic_head(head, hidden=4, posterior="deterministic")
+
+
+def test_a_deterministic_layer_learns_no_variance():
+    layer = posterior_layer(3, 2, -4.0, -12.0, 2.0, "deterministic")
+    assert [name for name, _ in layer.named_parameters()] == ["mean.weight", "mean.bias"]
 
 
 def test_posterior_of_extreme_features_is_finite_with_finite_gradients():

@@ -6,7 +6,7 @@ Shapes: B batch, T time, H features, D code width.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -460,6 +460,51 @@ class MeanOutside(LearntGaussian):
         return DiagonalGaussian(law.mean + self.shift, law.log_variance)
 
 
+class Scaled(NamedTuple):
+    """A Gaussian whose samples, densities and centre a mutant can change one by one."""
+
+    of: DiagonalGaussian
+    wider: float = 1.0
+    denser: float = 0.0
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.of.mean + self.wider * (self.of.sample(generator) - self.of.mean)
+
+    def typical(self) -> Tensor:
+        return self.of.mean
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return self.of.log_density(z) + self.denser
+
+
+@right("prior")
+class OwnLaw(LearntGaussian):
+    def law(self, count: int) -> Any:
+        return Scaled(super().law(count))
+
+
+@mutant("prior", "density")
+class DrawsTooWide(LearntGaussian):
+    def law(self, count: int) -> Any:
+        return Scaled(super().law(count), wider=1.2)
+
+
+@mutant("prior", "density")
+class ForgetsAConstant(LearntGaussian):
+    def law(self, count: int) -> Any:
+        return Scaled(super().law(count), denser=0.92)
+
+
+@mutant("prior", "draws")
+class DrawsFromElsewhere(LearntGaussian):
+    def law(self, count: int) -> Any:
+        class Elsewhere(Scaled):
+            def sample(self, generator: torch.Generator | None = None) -> Tensor:
+                return super().sample()
+
+        return Elsewhere(super().law(count))
+
+
 @right("prior")
 class Chain(DynamicPrior):
     """A linear chain: the mean of a step is a map of the code before."""
@@ -489,6 +534,103 @@ class Chain(DynamicPrior):
             z_BD = draw(self.step(z_BD))
             path.append(z_BD)
         return torch.stack(path, 1)
+
+
+@right("prior")
+class ToldChain(DynamicPrior):
+    """A linear chain that something pushes."""
+
+    def __init__(self, size: int, context: int = 0, /) -> None:
+        super().__init__()
+        self.size = size
+        self.map = nn.Linear(size, size)
+        self.push = nn.Linear(context, size, bias=False) if context else None
+        self.log_variance = nn.Parameter(torch.zeros(size))
+
+    def step(self, z: Tensor, context_BC: Tensor | None) -> DiagonalGaussian:
+        told = self.push is not None and context_BC is not None
+        pushed = self.push(context_BC)[:, None] if told else 0.0
+        mean = torch.tanh(self.map(z) + pushed)
+        return DiagonalGaussian(mean, self.log_variance.expand_as(mean))
+
+    def along(
+        self, z_BTD: Tensor, context_BC: Tensor | None = None
+    ) -> tuple[DiagonalGaussian, Tensor]:
+        before_BTD = torch.cat([torch.zeros_like(z_BTD[:, :1]), z_BTD[:, :-1]], 1)
+        return self.step(before_BTD, context_BC), before_BTD
+
+    def roll_out(
+        self,
+        count: int,
+        length: int,
+        draw: Any,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
+    ) -> Tensor:
+        z_B1D = torch.zeros(count, 1, self.size) if start_BTD is None else start_BTD[:, -1:]
+        path = []
+        for _ in range(length):
+            z_B1D = draw(self.step(z_B1D, context_BC))
+            path.append(z_B1D)
+        return torch.cat(path, 1)
+
+
+@mutant("prior", "told")
+class DoesNotListen(ToldChain):
+    def step(self, z: Tensor, context_BC: Tensor | None) -> DiagonalGaussian:
+        return super().step(z, None if context_BC is None else torch.ones_like(context_BC))
+
+
+@mutant("prior", "along what it rolled")
+class ToldInTrainingAlone(ToldChain):
+    def roll_out(
+        self,
+        count: int,
+        length: int,
+        draw: Any,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
+    ) -> Tensor:
+        return super().roll_out(count, length, draw, start_BTD)
+
+
+@mutant("prior", "goes on")
+class ForgetsWhatItWasTold(ToldChain):
+    def roll_out(
+        self,
+        count: int,
+        length: int,
+        draw: Any,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
+    ) -> Tensor:
+        told = context_BC if start_BTD is None else None
+        return super().roll_out(count, length, draw, start_BTD, told)
+
+
+@mutant("prior", "log density")
+class MeanOverEntries(Chain):
+    def log_density(self, z_BTD: Tensor, context_BC: Tensor | None = None) -> Tensor:
+        return super().log_density(z_BTD, context_BC) / z_BTD.shape[-1]
+
+
+@mutant("prior", "far")
+class Explodes(Chain):
+    def step(self, z: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian(2.0 * self.map(z) + 2.0 * z, self.log_variance.expand_as(z))
+
+
+@mutant("prior", "far")
+class KnowsSomePositions(Chain):
+    def along(self, z_BTD: Tensor) -> tuple[DiagonalGaussian, Tensor]:
+        assert z_BTD.shape[1] <= 64, "no position is beyond 64"
+        return super().along(z_BTD)
+
+
+@mutant("prior", "path of its draws")
+class ScalesItsDraws(Chain):
+    def roll_out(self, count: int, length: int, draw: Any, start_BTD: Any = None) -> Tensor:
+        return super().roll_out(count, length, lambda law: 2 * draw(law), start_BTD)
 
 
 @mutant("prior", "along")
