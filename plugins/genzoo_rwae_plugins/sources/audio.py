@@ -17,7 +17,7 @@ from genzoo_rwae_plugins.sources.clip_stores import natural_order
 from genzoo_rwae_plugins.sources.held_out import held_out
 from genzoo_rwae_plugins.sources.recordings import Recording, sequences_of
 from genzoo_rwae_plugins.sources.sound_files import SUFFIXES
-from genzoo_rwae_plugins.sources.spectrograms import Representation, Samples, spectrogram
+from genzoo_rwae_plugins.sources.spectrograms import spectrogram
 
 __all__ = ["audio"]
 
@@ -37,12 +37,12 @@ def audio(
     test: Annotated[float, Field(gt=0, lt=1)] = 0.1,
     chunk: PositiveFloat | None = 1.0,
     longest: PositiveFloat = 10.0,
-    representation: Representation = "log-mel",
+    representation: Literal["magnitude", "log-magnitude", "log-mel"] = "log-mel",
     mels: PositiveInt = 64,
     rate: PositiveInt = 16_000,
-    window: Samples = 400,
-    hop: Samples = 160,
-    n_fft: Samples = 512,
+    window: PositiveInt = 400,
+    hop: PositiveInt = 160,
+    n_fft: PositiveInt = 512,
 ) -> SequenceData:
     """Your own sound: a folder of files, with a subfolder per speaker or a table of labels.
 

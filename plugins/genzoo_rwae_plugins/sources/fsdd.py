@@ -16,7 +16,7 @@ from genzoo_rwae.sequences import Factor, SequenceData, Split
 from genzoo_rwae_plugins.sources.held_out import held_out
 from genzoo_rwae_plugins.sources.places import data_folder
 from genzoo_rwae_plugins.sources.recordings import Recording, sequences_of
-from genzoo_rwae_plugins.sources.spectrograms import Representation, Samples, spectrogram
+from genzoo_rwae_plugins.sources.spectrograms import spectrogram
 
 __all__ = ["fsdd"]
 
@@ -35,12 +35,12 @@ def fsdd(
     root: Path | None = None,
     split_by: Literal["recording", "speaker"] = "recording",
     longest: PositiveFloat = 1.0,
-    representation: Representation = "log-mel",
+    representation: Literal["magnitude", "log-magnitude", "log-mel"] = "log-mel",
     mels: PositiveInt = 40,
     rate: PositiveInt = 8_000,
-    window: Samples = 256,
-    hop: Samples = 128,
-    n_fft: Samples = 256,
+    window: PositiveInt = 256,
+    hop: PositiveInt = 128,
+    n_fft: PositiveInt = 256,
 ) -> SequenceData:
     """Free Spoken Digit Dataset: ten digits spoken by six people, as spectrograms.
 
@@ -54,7 +54,7 @@ def fsdd(
         split_by: recording takes indices 0 to 4 of every speaker and digit for testing (official),
             5 to 9 for validation, all others for training; speaker takes one of six speakers for
             testing and another for validation, in a fixed random order.
-        longest: seconds of a sequence; of longer recordings (3 in 1,000 are longer than 1 s) the
+        longest: seconds of a sequence; of longer recordings (7 in 1,000 are longer than 1 s) the
             end is cut off, in further draws either side at random.
         representation: what of a spectrum S is seen: magnitude |S|, log-magnitude ln|S|, or log-mel
             ln of bands of |S| on HTK's mel scale; always scaled to mean 0 and sd 1 by band, on

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from genzoo_rwae_kernels.spectra import (
@@ -17,18 +17,14 @@ from genzoo_rwae_kernels.spectra import (
     mel_bank,
     with_phase,
 )
-from pydantic import Field
 from torch import Tensor
 
 from genzoo_rwae.errors import OptionError
 
-__all__ = ["Representation", "Samples", "Spectrogram", "spectrogram"]
+__all__ = ["Representation", "Spectrogram", "spectrogram"]
 
 Representation = Literal["magnitude", "log-magnitude", "log-mel"]
 """What of a spectrum S is seen: |S|, ln max(|S|, floor), or ln max(mel bands of |S|, floor)."""
-
-Samples = Annotated[int, Field(ge=2)]
-"""A window, a hop or a transform."""
 
 _FLOOR = 1e-3  # below the noise of a quiet room; digital silence must not stand far off
 _LEAST_SPREAD = 1e-4  # of a band that never changes, which is left at 0
@@ -116,15 +112,16 @@ def spectrogram(
     """A representation that is not scaled yet.
 
     Raises:
-        OptionError: a window beyond n_fft, a hop beyond the window, or more mel bands than there
-            are frequencies for.
+        OptionError: a window beyond n_fft, a hop beyond the window, either below 2, or more mel
+            bands than there are frequencies for.
     """
-    for option, value, above in (("window", window, n_fft), ("hop", hop, window)):
-        if value > above:
-            beyond = "n_fft" if option == "window" else "window"
+    for option, value, limit, most in (
+        ("window", window, "n_fft", n_fft),
+        ("hop", hop, "window", window),
+    ):
+        if not 2 <= value <= most:
             raise OptionError(
-                f"{value} samples are more than {beyond}: {above}; wanted at most as many",
-                option=option,
+                f"found {value} samples, wanted 2 to {limit}, which is {most}", option=option
             )
     stft, bank_FK = Stft(window, hop, n_fft), None
     if representation == "log-mel":

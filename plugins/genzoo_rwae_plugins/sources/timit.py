@@ -13,7 +13,7 @@ from genzoo_rwae.sequences import Factor, SequenceData, Split
 from genzoo_rwae_plugins.sources.held_out import held_out
 from genzoo_rwae_plugins.sources.places import data_folder
 from genzoo_rwae_plugins.sources.recordings import Recording, sequences_of
-from genzoo_rwae_plugins.sources.spectrograms import Representation, Samples, spectrogram
+from genzoo_rwae_plugins.sources.spectrograms import spectrogram
 from genzoo_rwae_plugins.sources.timit_files import (
     DIALECTS,
     PHONES,
@@ -40,12 +40,12 @@ def timit(
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1,
     chunk: PositiveFloat | None = 0.2,
     longest: PositiveFloat = 5.0,
-    representation: Representation = "magnitude",
+    representation: Literal["magnitude", "log-magnitude", "log-mel"] = "magnitude",
     mels: PositiveInt = 40,
     rate: PositiveInt = 16_000,
-    window: Samples = 320,
-    hop: Samples = 165,
-    n_fft: Samples = 400,
+    window: PositiveInt = 320,
+    hop: PositiveInt = 165,
+    n_fft: PositiveInt = 400,
 ) -> SequenceData:
     """TIMIT: sentences read by many speakers, in spectrograms of 200 ms.
 
