@@ -119,6 +119,24 @@ def test_other_draws_take_other_pieces_of_the_same_recording(recordings):
     assert not torch.equal(drawn.x_BT, data.take(np.arange(10), draw=2).x_BT)
 
 
+def test_draws_reach_from_the_first_to_the_last_piece(tmp_path):
+    ramp = np.array([0, *range(1, 803)], np.int16) * 30
+    wavfile.write(tmp_path / "a.wav", RATE, ramp)
+    data = opened([Recording(tmp_path / "a.wav", {"speaker": 0, "phone": 0})])
+    drawn = [data.take(np.array([0]), draw=draw).x_BT for draw in range(1, 60)]
+    assert len({x_BT.numpy().tobytes() for x_BT in drawn}) == 4  # from sample 0, 1, 2 and 3
+
+
+def test_magnitudes_are_those_that_a_wave_can_have():
+    view = spectrogram("magnitude", RATE, **OPTIONS)
+    extreme = torch.tensor([[-1e6], [0.5], [1e6]]).expand(-1, view.width)
+    assert view.magnitude(extreme).unique().tolist() == [0, 0.5, view.stft.largest]
+    mel = spectrogram("log-mel", RATE, **OPTIONS)
+    found = mel.magnitude(torch.tensor([[-1e6], [-7.0], [1e6]]).expand(-1, mel.width))
+    assert found[:2].max() == 0  # at the floor and below it: silence
+    assert 0 < found[2].max() <= mel.stft.largest
+
+
 @pytest.mark.parametrize("representation", ["magnitude", "log-magnitude"])
 def test_a_sequence_with_its_own_phase_is_its_own_sound(recordings, representation):
     data = opened(recordings, representation=representation)
