@@ -1,1 +1,0 @@
-"""Augmentations: changes of sequences that the codes of motion must not tell."""
