@@ -30,7 +30,7 @@ def lively(request):
     """Priors over a net, whose laws depend on the past enough to see it."""
 
     def make(size=3, **options):
-        torch.manual_seed(2)
+        torch.manual_seed(0)
         prior = request.param(size, hidden=8, **options)
         for parameter in prior.parameters():
             torch.nn.init.normal_(parameter)
@@ -120,6 +120,8 @@ def test_bounds_are_reached(lively):
     with torch.no_grad():
         prior.mean.weight *= 100
         prior.log_variance.weight *= 100
+        if isinstance(prior, TransformerPrior):
+            prior.layers.norm.bias.zero_()  # or its states have one side
     law = prior.along(torch.randn(50, 6, 3))[0]
     reached = torch.stack([law.mean.min(), law.mean.max(), law.sd.min(), law.sd.max()])
     torch.testing.assert_close(reached, torch.tensor([-2.0, 2.0, 0.1, 1.2]))
