@@ -75,8 +75,9 @@ def series_panels(
     size = features * wide, count * _HIGH + head
     figure = Figure(figsize=(size[0] / DOTS, size[1] / DOTS), dpi=DOTS)
     colours = [tuple(part / 255 for part in ink) for ink in inks(features)]
+    shown = [x_BTF, x_hat_BTF] if band_2BTF is None else [x_BTF, x_hat_BTF, band_2BTF]
     for channel in range(features):
-        limits = _limits(x_BTF[..., channel], x_hat_BTF[..., channel])
+        limits = _limits(*(clip[..., channel] for clip in shown))
         for row, length in enumerate(lengths):
             left, bottom = channel * wide + 2, (count - 1 - row) * _HIGH + 2
             axes = figure.add_axes(

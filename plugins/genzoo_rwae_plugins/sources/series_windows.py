@@ -107,7 +107,7 @@ class WindowedSeries(SequenceData):
                 steps = sum(stop - start for _, start, stop in segments[name])
                 raise DataError(
                     f"{source}: found no {name} sequence of {length} steps in {steps:,} steps that "
-                    "has a value; wanted at least one; take shorter ones, larger shares or more data"
+                    "has a value; wanted at least one; take shorter ones, larger shares or more"
                 )
         # of whole segments: splits may differ in stride, and have to agree on the scale
         fitted = [recordings[k].values_TF[start:stop] for k, start, stop in segments["train"]]

@@ -74,7 +74,7 @@ def test_splits_are_by_patient_and_lose_none(stays):
     seen = [of(split, stays)[2] for split in SPLITS]
     gcs = [np.nanmax(x[:, 0], axis=1).round().astype(int).tolist() for x in seen]
     assert [len(part) for part in gcs] == [14, 3, 3]
-    assert sorted(sum(gcs, [])) == list(range(3, STAYS + 3))
+    assert sorted(gcs[0] + gcs[1] + gcs[2]) == list(range(3, STAYS + 3))
 
 
 def test_patients_of_other_splits_move_no_scale(stays):
@@ -97,8 +97,13 @@ def test_a_stay_without_a_measurement_is_left_out(stays):
 
 @pytest.mark.parametrize(
     ("row", "found"),
-    [("01:00,HR,abc", "abc"), ("1,HR,70", "1,HR"), ("49:00,HR,70", "49:00"), ("01:00,HR,inf", "inf")],
-)  # fmt: skip
+    [
+        ("01:00,HR,abc", "abc"),
+        ("1,HR,70", "1,HR"),
+        ("49:00,HR,70", "49:00"),
+        ("01:00,HR,inf", "inf"),
+    ],
+)
 def test_a_bad_row_is_named(tmp_path, row, found):
     make_stays(tmp_path / "bad", extra=(row,))
     with pytest.raises(DataError, match=rf"1000\.txt:14: found .*{found}"):

@@ -153,7 +153,9 @@ def test_splits_agree_on_the_scale(one):
 def test_empty_cells_and_left_out_times_are_missing_values(tmp_path):
     cells = ["1", "", "NA", "nan", "null", "6"]
     rows = [(time, a, 1) for time, a in zip(hours(6), cells, strict=True)] + [(hours(9)[8], 9, 1)]
-    path = written(tmp_path / "x.csv", ("time", "a", "b"), [*rows, *((t, 1, 1) for t in hours(30)[9:])])
+    path = written(
+        tmp_path / "x.csv", ("time", "a", "b"), [*rows, *((t, 1, 1) for t in hours(30)[9:])]
+    )
     data = series("train", path=path, time="time", length=9, validation=0, test=0.4, gap=0)
     x = data.scaling.in_units(all_of(data).x_BT)[0, :, 0]
     assert data.info.missing
@@ -172,7 +174,9 @@ def test_windows_in_which_nothing_is_there_are_left_out(tmp_path):
     assert len(starts) == 14  # 80 training steps, less two windows
     assert not np.isnan(found).all(axis=(1, 2)).any()
     empty = written(tmp_path / "y.csv", ("t", "a"), [(step, "") for step in range(100)])
-    with pytest.raises(DataError, match="no train sequence of 5 steps in 80 steps that has a value"):
+    with pytest.raises(
+        DataError, match="no train sequence of 5 steps in 80 steps that has a value"
+    ):
         series("train", path=empty, time="t", values=("a",), length=5)
 
 
