@@ -131,6 +131,17 @@ def test_the_band_is_that_of_its_generator_and_leaves_no_gradient(rwae_of_lines)
     assert not one.requires_grad
 
 
+def test_every_draw_of_a_sequence_has_its_length(rwae_of_lines, monkeypatch) -> None:
+    x_BT, lengths_B = torch.randn(3, 5, 3), torch.tensor([5, 1, 3])
+    infer, seen = rwae_of_lines.infer, []
+    monkeypatch.setattr(rwae_of_lines, "infer", lambda *said: seen.append(said) or infer(*said))
+    posterior_band(rwae_of_lines, x_BT, lengths_B, torch.Generator(), draws=4)
+    (x_NT, lengths_N, _), *_ = seen
+    for x_T, length in zip(x_BT, lengths_B, strict=True):
+        rows = (x_NT == x_T).flatten(1).all(1)
+        assert lengths_N[rows].tolist() == [length] * 4
+
+
 @pytest.fixture
 def rwae_of_lines():
     from functools import partial

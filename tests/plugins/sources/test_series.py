@@ -189,6 +189,8 @@ def test_a_value_that_training_never_has_is_missing_everywhere(tmp_path):
         assert x[..., [1, 3]].isnan().all()
         assert x[..., [0, 2]].isfinite().all()
         assert (x[..., 2] == 0).all()
+    scaling = series("train", path=path, time="t", values=columns, length=5).scaling
+    assert np.isnan([scaling.mean_F, scaling.sd_F])[:, [1, 3]].all()
 
 
 def test_a_short_series_is_padded_and_says_its_length(tmp_path):
@@ -217,17 +219,35 @@ def test_a_window_has_the_most_common_class_of_its_steps(many):
     assert (batch.factors["station"] == a[:, 0].long() // 100).all()
 
 
+def test_a_step_has_the_class_of_its_last_row_or_of_the_step_before(tmp_path):
+    rows = [(step, step, "" if step % 3 else f"c{step % 2}") for step in range(40) if step != 4]
+    path = written(tmp_path / "x.csv", ("t", "a", "kind"), rows)
+    options = {"path": path, "time": "t", "values": ("a",), "labels": ("kind",), "length": 1}
+    data = series("train", **options)
+    (kind,) = data.info.factors
+    batch = all_of(data)
+    steps = data.scaling.in_units(batch.x_BT)[:, 0, 0].round().long().tolist()
+    found = [kind.classes[label] for label in batch.factors["kind"].tolist()]
+    assert kind.classes == ("(empty)", "c0", "c1")
+    assert found == ["(empty)" if step % 3 else f"c{step % 2}" for step in steps]
+    # steps of two rows: the later one; the step that is left out: that of the step before
+    pairs = series("train", **options, step=2.0)
+    labels = [kind.classes[label] for label in all_of(pairs).factors["kind"].tolist()]
+    assert labels[:4] == ["(empty)", "c1", "(empty)", "(empty)"]
+
+
 def test_rows_of_a_step_are_averaged_in_any_order(tmp_path):
     rows = [(step + offset, 10 * step + value, "")
             for step in range(60) for offset, value in ((0.9, 4), (0.0, 2))]  # fmt: skip
     rows = [row for row in rows if int(row[0]) != 7]
+    np.random.default_rng(0).shuffle(rows)
     path = written(tmp_path / "x.csv", ("t", "a", "b"), rows)
     data = series("train", path=path, time="t", step=1.0, length=4, values=("a", "b"), gap=0)
     a = in_units(data)[..., 0].ravel()
     wanted = 10.0 * np.arange(len(a)) + 3
     wanted[7] = np.nan
     np.testing.assert_allclose(a, wanted, atol=1e-4)
-    with pytest.raises(DataError, match=r"x\.csv:3: found an earlier time than before"):
+    with pytest.raises(DataError, match="found an earlier time than before"):
         series("train", path=path, time="t", length=4)
     with pytest.raises(OptionError, match="wanted `time`"):
         series("train", path=path, step=1.0, length=4)
