@@ -14,10 +14,12 @@ from torch import Tensor
 
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.files import write_atomic
+from genzoo_rwae.report.bands import posterior_band
 from genzoo_rwae.report.card import Card, model_card
 from genzoo_rwae.report.curves import read_history
 from genzoo_rwae.report.facts import CardPart, DataFacts, RunFacts
 from genzoo_rwae.report.figures import read_figures
+from genzoo_rwae.report.frames import draws_lines
 from genzoo_rwae.report.page import write_report
 from genzoo_rwae.report.pictures import (
     clip_film,
@@ -31,13 +33,15 @@ from genzoo_rwae.report.pictures import (
 from genzoo_rwae.training.randomness import step_generator
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from genzoo_rwae.evaluation import Splits
     from genzoo_rwae.run_folder import RunFolder
     from genzoo_rwae.sequence_model import SequenceModel
     from genzoo_rwae.sequences import SequenceData
     from genzoo_rwae.spec import Spec
 
-__all__ = ["compose_pictures", "compose_report", "swap_all"]
+__all__ = ["compose_pictures", "compose_report", "reconstruction_picture", "swap_all"]
 
 _ROWS = 6
 
@@ -49,9 +53,8 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
     x_BT, lengths_B = model.prepare(batch.x_BT), batch.lengths_B
     rows_RT, columns_CT = x_BT[:_ROWS], x_BT[-_ROWS:]
     display = data.info.display
-    made = model.reconstruct(rows_RT, lengths_B[:_ROWS])
-    picture = reconstruction_rows(
-        rows_RT, made.x_hat_BT, lengths_B=lengths_B[:_ROWS], display=display
+    picture = reconstruction_picture(
+        model, rows_RT, lengths_B[:_ROWS], step_generator(seed, "measure", 2)
     )
     save_png(picture, folder / "reconstruction.png")
     swapped_RCT = swap_all(model, rows_RT, columns_CT, lengths_B[:_ROWS], lengths_B[-_ROWS:])
@@ -67,6 +70,30 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
     said = f"Samples of {length} steps; the model was trained on {model.info.length}."
     save_png(clip_rows(long_BT, display=display), folder / "rollout.png", caption=said)
     save_gif(clip_film(long_BT, display=display), folder / "rollout.gif", caption=said)
+
+
+def reconstruction_picture(
+    model: SequenceModel, x_BT: Tensor, lengths_B: Tensor, generator: torch.Generator
+) -> Image:
+    """Sequences and their reconstructions; lines have a band of decodes of posterior samples.
+
+    Args:
+        model: that reconstructs.
+        x_BT: [B, T, ...], as a source gives them.
+        lengths_B: true lengths.
+        generator: of the samples.
+    """
+    display = model.info.display
+    band_2BT = None
+    if draws_lines(model.info.frame_shape, display):
+        band_2BT = posterior_band(model, x_BT, lengths_B, generator)
+    return reconstruction_rows(
+        model.prepare(x_BT),
+        model.reconstruct(x_BT, lengths_B).x_hat_BT,
+        lengths_B=lengths_B,
+        display=display,
+        band_2BT=band_2BT,
+    )
 
 
 def swap_all(

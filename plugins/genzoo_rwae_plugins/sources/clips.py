@@ -1,6 +1,6 @@
 """The user's own clips.
 
-Shapes: B batch, T time, N clips of the file or folder.
+Shapes: N clips of the file or folder, T time, F features, H W C frame.
 """
 
 from __future__ import annotations
@@ -9,23 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import torch
 from pydantic import Field, PositiveInt
 
 from genzoo_rwae.components import hookimpl, source
 from genzoo_rwae.errors import DataError, OptionError
-from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData, Split
-from genzoo_rwae_plugins.sources.batches import checked_indices, frames_first_channels
+from genzoo_rwae.sequences import SequenceData, Split
 from genzoo_rwae_plugins.sources.clip_arrays import ArrayClips
+from genzoo_rwae_plugins.sources.clip_data import StoredClips
 from genzoo_rwae_plugins.sources.clip_folders import FolderClips
-from genzoo_rwae_plugins.sources.clip_labels import read_labels
+from genzoo_rwae_plugins.sources.clip_labels import labels_of
 from genzoo_rwae_plugins.sources.clip_stores import ClipStore
-from genzoo_rwae_plugins.sources.draws import held_out_split, uniforms
+from genzoo_rwae_plugins.sources.shares import part_of
 
 __all__ = ["clips"]
-
-_SPLIT_SEED = 2021
 
 
 @source("clips")
@@ -67,69 +63,12 @@ def clips(
     """
     path = path.expanduser()
     store = _opened(path, key)
-    part = _clips_of(split, path, len(store.names), validation, test)
-    if length is not None:
-        short = [k for k, frames in enumerate(store.lengths) if frames < length]
-        if short:
-            raise DataError(
-                f"{path}: {len(short)} clips are shorter than `length: {length}`; the first is "
-                f"'{store.names[short[0]]}' with {store.lengths[short[0]]} frames; wanted at least "
-                f"{length}; take them out, or say length: {min(store.lengths)}"
-            )
-    factors = read_labels(labels.expanduser(), store.names, dynamic) if labels else {}
-    if dynamic and not labels:
-        raise OptionError("there are no labels; wanted `labels: <CSV file>`", option="dynamic")
-    return _Clips(split, store, part, factors, length)
-
-
-class _Clips(SequenceData):
-    """One split of a store."""
-
-    def __init__(
-        self,
-        split: Split,
-        store: ClipStore,
-        part: np.ndarray,
-        factors: dict[Factor, np.ndarray],
-        length: int | None,
-    ) -> None:
-        *sides, last = store.frame_shape
-        self.info = DataInfo(
-            frame_shape=(last, *sides),
-            length=length or max(store.lengths),
-            bounded=store.bounded,
-            factors=tuple(factors),
-        )
-        self._split: Split = split
-        self._store = store
-        self._part = part
-        self._lengths_N = np.array(store.lengths)
-        self._labels_N = {factor.name: labels_N for factor, labels_N in factors.items()}
-
-    def __len__(self) -> int:
-        return len(self._part)
-
-    def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> Batch:
-        indices_B = checked_indices(indices_B, len(self))
-        clips_B = self._part[indices_B]
-        lengths_B = np.minimum(self._lengths_N[clips_B], self.info.length)
-        start_B = np.zeros_like(clips_B)
-        if draw > 0:
-            u_B = uniforms("clips", self._split, indices_B, draw=draw, count=1)[:, 0]
-            start_B = np.floor(u_B * (self._lengths_N[clips_B] - lengths_B + 1)).astype(np.int64)
-        shape = (len(indices_B), self.info.length, *self._store.frame_shape)
-        x_BT = np.zeros(shape, dtype=self._store.dtype)
-        for x_T, clip, start, steps in zip(x_BT, clips_B, start_B, lengths_B, strict=True):
-            x_T[:steps] = self._store.read(int(clip), int(start), int(start + steps))
-        return Batch(
-            x_BT=frames_first_channels(x_BT) if self._store.bounded else torch.from_numpy(x_BT),
-            lengths_B=torch.from_numpy(lengths_B.astype(np.int64)),
-            indices_B=torch.from_numpy(indices_B),
-            factors={
-                name: torch.from_numpy(labels_N[clips_B])
-                for name, labels_N in self._labels_N.items()
-            },
-        )
+    part_N = part_of(
+        split, len(store.names), validation=validation, test=test, place=path, what="clips"
+    )
+    return StoredClips(
+        "clips", path, split, store, part_N, labels_of(labels, store.names, dynamic), length
+    )
 
 
 def _opened(path: Path, key: str | None) -> ClipStore:
@@ -144,27 +83,6 @@ def _opened(path: Path, key: str | None) -> ClipStore:
         f"{path}: found {found}, wanted a .npy or .npz file, or a folder with a subfolder of PNG "
         "or JPEG frames per clip; correct `path`"
     )
-
-
-def _clips_of(split: Split, path: Path, count: int, validation: float, test: float) -> np.ndarray:
-    """The clips of one split; a share that is not 0 gets at least one clip."""
-    if validation + test >= 1:
-        raise OptionError(
-            f"{validation} for validation and {test} for testing leave nothing to train on; "
-            "wanted less than 1 in sum",
-            option="test",
-        )
-    held = {
-        name: max(1, round(share * count)) if share > 0 else 0
-        for name, share in (("validation", validation), ("test", test))
-    }
-    if sum(held.values()) >= count:
-        shares = " and ".join(f"{name} takes {clips}" for name, clips in held.items())
-        raise DataError(
-            f"{path}: found {count} clips, of which {shares}; wanted at least one more, for "
-            "training; add clips, or lower the shares"
-        )
-    return held_out_split(count, split, seed=_SPLIT_SEED, **held)
 
 
 @hookimpl
