@@ -49,7 +49,7 @@ class KeptClips(ClipStore):
     What is not there yet is decoded, several clips at a time; reading is memory-mapped.
 
     Args:
-        recordings: [N] the clips.
+        recordings: [N] the clips; there may be none.
         cache: the folder; made if there is none.
 
     Raises:
@@ -69,7 +69,7 @@ class KeptClips(ClipStore):
             list(pool.map(_keep, *zip(*missing, strict=True)) if missing else ())
         shapes = [_mapped(path).shape for path in self._paths]
         self.lengths = tuple(shape[0] for shape in shapes)
-        self.frame_shape = shapes[0][1:]
+        self.frame_shape = shapes[0][1:] if shapes else ()
         for recording, shape in zip(recordings, shapes, strict=True):
             if shape[1:] != self.frame_shape:
                 raise DataError(
