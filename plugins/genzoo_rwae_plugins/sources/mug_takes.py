@@ -104,16 +104,15 @@ def read_boxes(path: Path, takes: list[Take]) -> dict[str, Box]:
         )
     boxes: dict[str, Box] = {}
     for line, row in enumerate(rows, start=2):
-        try:
-            name, left, top, right, bottom = row[:1] + [int(value) for value in row[1:]]
-        except ValueError:
-            name, left, top, right, bottom = ",".join(row), 0, 0, 0, 0
-        if not (0 <= left < right and 0 <= top < bottom):
+        if not row:
+            continue
+        sides = [int(side) for side in row[1:] if side.isdecimal()]
+        if len(row) != 5 or len(sides) != 4 or sides[0] >= sides[2] or sides[1] >= sides[3]:
             raise DataError(
                 f"{path}:{line}: found {','.join(row)}, wanted a take and whole pixels with 0 <= "
                 "left < right and 0 <= top < bottom; mend the row"
             )
-        boxes[str(name)] = (left, top, right, bottom)
+        boxes[row[0]] = (sides[0], sides[1], sides[2], sides[3])
     if missing := [take.name for take in takes if take.name not in boxes]:
         raise DataError(
             f"{path}: found no row for {len(missing)} of {len(takes)} takes, the first is "
