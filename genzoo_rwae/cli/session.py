@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
 __all__ = [
+    "Action",
     "AsJson",
     "Force",
     "Indices",
@@ -43,6 +44,9 @@ Indices = Annotated[
     str | None, typer.Option(metavar="I,J,...", help="Places in the split [spread evenly].")
 ]
 SplitName = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose sequences.")]
+Action = Annotated[
+    int | None, typer.Option(metavar="K", help="One action for all, of models that have some.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
 
 

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from genzoo_rwae.cli.session import AsJson, Force, Run, Session, SplitName, new_folder, print_json
+from genzoo_rwae.cli.session import (
+    Action,
+    AsJson,
+    Force,
+    Run,
+    Session,
+    SplitName,
+    new_folder,
+    print_json,
+)
 
 __all__ = ["add_to"]
 
@@ -25,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
             str | None,
             typer.Option(metavar="I,J,...", help="Sequences that give the motion (columns)."),
         ] = None,
+        action: Action = None,
         split: SplitName = "test",
         output: Annotated[
             Path | None, typer.Option("-o", "--output", help="A folder [RUN/swap].")
@@ -33,16 +43,18 @@ def add_to(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Every static code with every motion: a grid as PNG and GIF, and the arrays."""
-        from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
+        from genzoo_rwae.cli.arrays import check_action, open_run, pick, save_arrays
         from genzoo_rwae.report.compose import swap_all
         from genzoo_rwae.report.pictures import save_gif, save_png, swap_grid, swap_sheet
 
         session: Session = context.obj
         model, data = open_run(run, split, session.zoo)
+        check_action(model, action)
         rows = data.take(pick(data, static, 6, "--static"))
         columns = data.take(pick(data, motion, 6, "--motion"))
         folder = new_folder(output or run / "swap", force=force)
-        swapped_RCT = swap_all(model, rows.x_BT, columns.x_BT, rows.lengths_B, columns.lengths_B)
+        lengths = rows.lengths_B, columns.lengths_B
+        swapped_RCT = swap_all(model, rows.x_BT, columns.x_BT, *lengths, action=action)
         donors = model.prepare(rows.x_BT), model.prepare(columns.x_BT)
         written = [
             save_png(swap_sheet(*donors, swapped_RCT), folder / "swap.png"),
