@@ -6,6 +6,7 @@ Shapes: H W C picture.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["fitted", "opened_picture", "read_picture"]
+
+# what Pillow's readers raise of files that are damaged or cut off
+_DAMAGED = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error)
 
 
 @contextmanager
@@ -46,8 +50,7 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
             f"{path}: found no picture that Pillow can read, wanted a PNG, JPEG or GIF file; save "
             "it again or take it away"
         ) from error
-    # Pillow's readers of damaged PNG and GIF files raise all of these
-    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
+    except _DAMAGED as error:
         raise DataError(
             f"{path}: the picture cannot be read ({error}); save it again or take it away"
         ) from error

@@ -139,6 +139,9 @@ def test_chance_keeps_the_sizes_of_the_clusters():
     assert figures["accuracy"].chance == pytest.approx(1 / 3)
     assert figures["mutual information"].chance == pytest.approx(0, abs=1e-9)
     assert figures["actions used"].value == 1.0
+    uneven_N = torch.where(torch.arange(N) < 100, 0, 1 + torch.arange(N) % 11)
+    # of twelve equal clusters a sixth would be right
+    assert measured(uneven_N, actions=12)["accuracy"].chance > 0.28
 
 
 def test_k_means_shows_what_the_codes_know_without_the_actions():
