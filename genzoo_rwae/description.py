@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genzoo_rwae.example import example_spec
 from genzoo_rwae.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Description:
     location: str
     status: str = "stable"
     paper: str = ""
+    example: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,8 +62,13 @@ def source_of(module: str) -> Path:
     return Path(spec.origin)
 
 
-def describe(kind: str, name: str, source: Path, entry: Entry | None) -> Description:
-    """Describe the component of a kind and name that is defined in a source file."""
+def describe(
+    kind: str, name: str, source: Path, entry: Entry | None, *, plugin: str = ""
+) -> Description:
+    """Describe the component of a kind and name that is defined in a source file.
+
+    `plugin` is what a spec has to name for it, if it is no built-in.
+    """
     tree = _parse(source)
     definition = next((d for d in _definitions(tree) if (kind, name) in _registered_as(d)), None)
     text = ast.get_docstring(definition) or "" if definition else ""
@@ -70,15 +77,25 @@ def describe(kind: str, name: str, source: Path, entry: Entry | None) -> Descrip
     if entry:
         replaced = f", replaced by {entry.replaced_by}" if entry.replaced_by else ""
         status, paper = f"{entry.status}{replaced}, since {entry.since}", str(entry.paper or "")
+    options = tuple(_options(definition, tree, "")) if definition else ()
     return Description(
         kind=kind,
         name=name,
         text="\n".join(part.strip("\n") for part in prose).strip(),
-        options=tuple(_options(definition, tree, "")) if definition else (),
+        options=options,
         contract=KINDS[kind].contract,
         location=f"{source}:{definition.lineno}" if definition else str(source),
         status=status,
         paper=paper,
+        example=example_spec(
+            kind,
+            name,
+            _traits(definition, tree) if definition else (),
+            # an option of a group that may be left out is none of the least
+            required=[o.name for o in options if o.default is None and "." not in o.name],
+            plugin=plugin,
+            given=entry.example if entry else None,
+        ),
     )
 
 
@@ -236,3 +253,21 @@ def _argument_texts(docstring: str) -> dict[str, str]:
     from genzoo_rwae.components import argument_texts
 
     return argument_texts(inspect.cleandoc(docstring))
+
+
+def _traits(definition: Definition, tree: ast.Module) -> Iterator[str]:
+    """Names of the base classes, of what is wired into a call, and of their types."""
+    called: ast.stmt | None = definition
+    if isinstance(definition, ast.ClassDef):
+        for base in definition.bases:
+            name = ast.unparse(base)
+            yield name.rpartition(".")[2]
+            if found := _find(tree, name):
+                yield from _traits(*found)
+        methods = {d.name: d for d in definition.body if isinstance(d, ast.FunctionDef)}
+        called = methods.get("forward", methods.get("__call__"))
+    if isinstance(called, ast.FunctionDef):
+        for parameter in (*called.args.posonlyargs, *called.args.args):
+            yield parameter.arg
+            if parameter.annotation:
+                yield ast.unparse(parameter.annotation)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from genzoo_rwae.cli import (
+    actions,
     build,
     check,
     doctor,
@@ -56,8 +57,8 @@ def application() -> typer.Typer:
         pass
 
     for verb in (
-        build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, report,
-        doctor,
+        build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, actions,
+        report, doctor,
     ):  # fmt: skip
         verb.add_to(app)
     return app

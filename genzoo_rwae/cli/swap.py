@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from genzoo_rwae.cli.session import (
+    Action,
     AsJson,
     Force,
     Phase,
@@ -34,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
             str | None,
             typer.Option(metavar="I,J,...", help="Sequences that give the motion (columns)."),
         ] = None,
+        action: Action = None,
         split: SplitName = "test",
         phase: Phase = "keep",
         output: Annotated[
@@ -46,17 +48,19 @@ def add_to(app: typer.Typer) -> None:
 
         Of data that are sound, swap-I-J.wav has the static code of I and the motion of J.
         """
-        from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
+        from genzoo_rwae.cli.arrays import check_action, open_run, pick, save_arrays
         from genzoo_rwae.cli.sounds import Heard, originals, save_sounds
         from genzoo_rwae.report.compose import swap_all
         from genzoo_rwae.report.pictures import save_gif, save_png, swap_grid, swap_sheet
 
         session: Session = context.obj
         model, data = open_run(run, split, session.zoo)
+        check_action(model, action)
         rows = data.take(pick(data, static, 6, "--static"))
         columns = data.take(pick(data, motion, 6, "--motion"))
         folder = new_folder(output or run / "swap", force=force)
-        swapped_RCT = swap_all(model, rows.x_BT, columns.x_BT, rows.lengths_B, columns.lengths_B)
+        lengths = rows.lengths_B, columns.lengths_B
+        swapped_RCT = swap_all(model, rows.x_BT, columns.x_BT, *lengths, action=action)
         clips = model.prepare(rows.x_BT), model.prepare(columns.x_BT), swapped_RCT
         display = data.info.display
         written = [

@@ -1,6 +1,6 @@
 """The codes of a split, for probes and pictures.
 
-Shapes: N sequences, T time, D code width.
+Shapes: N sequences, T time, D code width, A number of actions.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class EncodedSplit:
         lengths_N: true lengths.
         indices_N: the sequences' places in the split.
         factors: name -> [N] labels.
+        action_NA: probabilities q(a | z^m), of models with actions.
     """
 
     static_ND: Tensor
@@ -35,6 +36,7 @@ class EncodedSplit:
     lengths_N: Tensor
     indices_N: Tensor
     factors: Mapping[str, Tensor]
+    action_NA: Tensor | None = None
 
 
 def spread_indices(count: int, most: int) -> np.ndarray:
@@ -52,12 +54,14 @@ def taken(data: SequenceData, indices_N: np.ndarray, size: int = 64) -> Iterator
 
 def encode_split(model: SequenceModel, data: SequenceData, most: int) -> EncodedSplit:
     """Encode at most `most` sequences, spread evenly over a split."""
-    static, dynamic, batches = [], [], []
+    static, dynamic, action, batches = [], [], [], []
     for batch in taken(data, spread_indices(len(data), most)):
         encoding = model.encode(batch.x_BT, batch.lengths_B)
         static.append(encoding.static.mean)
         true_BT = torch.arange(batch.x_BT.shape[1]) < batch.lengths_B[:, None]
         dynamic.append(encoding.dynamic.mean * true_BT[..., None].to(encoding.dynamic.mean.device))
+        if encoding.action:
+            action.append(encoding.action.log_p.exp())
         batches.append(batch)
     names = batches[0].factors if batches else {}
     return EncodedSplit(
@@ -66,4 +70,5 @@ def encode_split(model: SequenceModel, data: SequenceData, most: int) -> Encoded
         torch.cat([batch.lengths_B for batch in batches]),
         torch.cat([batch.indices_B for batch in batches]),
         {name: torch.cat([batch.factors[name] for batch in batches]) for name in names},
+        torch.cat(action) if action else None,
     )

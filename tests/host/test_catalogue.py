@@ -217,7 +217,14 @@ def children_seconds() -> float:
 
 @pytest.mark.parametrize(
     "words",
-    ["list", "list penalties --json", "show penalty mmd", "plugins", "--help"],
+    [
+        "list",
+        "list penalties --json",
+        "show penalty mmd",
+        "show prior lstm",
+        "plugins",
+        "--help",
+    ],
 )
 def test_looking_things_up_is_fast_and_imports_no_torch(words: str):
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS), "GENZOO_PLUGINS": "none"}

@@ -28,14 +28,20 @@ _CHUNK_BYTES = 64 * 2**20  # how much of a float array is looked over at a time
 class ArrayClips(ClipStore):
     """The clips of an array, all of one length; their names are their numbers.
 
+    Args:
+        path: the .npy or .npz file.
+        key: which array of a .npz file.
+        every: only every so many-th frame is there.
+
     Raises:
         DataError: no such array, one of another shape or type, values that are not finite, or
             pictures with values outside [0, 1].
     """
 
-    def __init__(self, path: Path, key: str | None) -> None:
+    def __init__(self, path: Path, key: str | None, *, every: int = 1) -> None:
         array = loaded_array(path, key)
         _check_shape(path, array)
+        array = array[:, ::every]
         self.bounded = array.ndim > 3
         # a trailing axis is a view: a memory map stays one
         self._array = array[..., None] if array.ndim == 4 else array

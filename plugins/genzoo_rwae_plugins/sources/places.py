@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genzoo_rwae.errors import DataError
 
-__all__ = ["data_folder"]
+__all__ = ["cache_folder", "data_folder"]
 
 
 def data_folder(root: Path | None, /, *, source: str, within: str) -> Path:
@@ -41,3 +41,15 @@ def data_folder(root: Path | None, /, *, source: str, within: str) -> Path:
             f"correct {told}"
         )
     return root
+
+
+def cache_folder(told: Path | None) -> Path:
+    """Where decoded data are kept.
+
+    Args:
+        told: what the user said; None is genzoo-rwae in XDG_CACHE_HOME or ~/.cache.
+    """
+    if told is not None:
+        return told.expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "genzoo-rwae"

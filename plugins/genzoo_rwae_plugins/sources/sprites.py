@@ -5,7 +5,6 @@ Shapes: B batch, T time, N characters, C H W frame.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,7 +19,7 @@ from genzoo_rwae_plugins.sources.batches import (
     checked_indices,
     frames_first_channels,
 )
-from genzoo_rwae_plugins.sources.places import data_folder
+from genzoo_rwae_plugins.sources.places import cache_folder, data_folder
 from genzoo_rwae_plugins.sources.sprite_sheets import (
     ACTIONS,
     CHARACTERS,
@@ -80,8 +79,7 @@ def sprites(
         Layers: Liberated Pixel Cup, CC BY-SA 3.0 or GPL 3.0.
     """
     folder = data_folder(root, source="sprites", within="sprites/layers")
-    where = _default_cache() if cache is None else cache.expanduser()
-    frames = frames_of(folder, where, check=checksum == "published")
+    frames = frames_of(folder, cache_folder(cache), check=checksum == "published")
     return _Sprites(frames, _characters_of(split, validation))
 
 
@@ -138,11 +136,6 @@ def _characters_of(split: Split, validation: int) -> np.ndarray:
         "test": slice(_TRAIN_CHARACTERS, None),
     }
     return order_N[bounds[split]]
-
-
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "genzoo-rwae"
 
 
 @hookimpl
