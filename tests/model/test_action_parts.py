@@ -231,6 +231,21 @@ def test_the_gradient_of_a_told_prior_reaches_the_action(assembled, batch):
     assert all(p.grad.abs().sum() > 0 for p in made.model.action_head.parameters())
 
 
+def test_paths_are_compared_with_paths_of_the_same_actions(assembled, batch, monkeypatch):
+    made = assembled("model.action.prior=given-action", "objective.dynamic.given=path")
+    given, sample_prior = [], made.model.sample_prior
+
+    def recorded(count, length, draw, action_BA=None):
+        given.append(action_BA)
+        return sample_prior(count, length, draw, action_BA)
+
+    monkeypatch.setattr(made.model, "sample_prior", recorded)
+    passed, _ = loss_of(made, batch)
+    (action_BA,) = given
+    assert torch.equal(action_BA, passed.codes.action.sample)
+    assert not action_BA.requires_grad
+
+
 # -- what an action is ------------------------------------------------------------------------
 
 

@@ -199,6 +199,15 @@ def test_attention_reaches_the_first_code_from_far_away():
     assert gap.abs().max() > 1e-4
 
 
+def test_attention_knows_the_order_of_the_past():
+    prior = NETS["transformer"](2, hidden=8, layers=1)  # without positions one block would not
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    z = torch.randn(1, 6, 2)
+    gap = prior.along(z[:, [1, 0, 2, 3, 4, 5]])[0].mean[:, -1] - prior.along(z)[0].mean[:, -1]
+    assert gap.abs().max() > 1e-4
+
+
 # -- Markov -----------------------------------------------------------------------------------
 
 
