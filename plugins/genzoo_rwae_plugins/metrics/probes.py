@@ -36,7 +36,8 @@ def probes(
     """Accuracy of linear probes of every factor from both codes, beside chance.
 
     A disentangled model has its static factors in the static code and not in the dynamic ones, and
-    the other way round: what should not be there is good when it is at chance.
+    the other way round: what should not be there is good when it is at chance. Not measured of a
+    factor of whose test labels the training split has none, as speakers where splits are by them.
 
     Args:
         fitted: most training sequences that the probes are fitted on.
@@ -51,6 +52,11 @@ def probes(
     figures: dict[str, dict[str, Figure]] = {name: {} for name in codes}
     for factor in model.info.factors:
         y_train, y_test = train.factors[factor.name].numpy(), test.factors[factor.name].numpy()
+        if not set(y_test) & set(y_train):
+            note = "no class of the test split is in the training split"
+            for name in codes:
+                figures[name][factor.name] = Figure(None, note=note)
+            continue
         chance = float(np.bincount(y_test).max() / len(y_test))
         for name, (x_train, x_test) in codes.items():
             belongs = name.startswith(factor.code)
