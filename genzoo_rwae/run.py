@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +21,13 @@ from rich.console import Console
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, SpecError
 from genzoo_rwae.evaluation import Splits, measure
+from genzoo_rwae.evaluation.judge_cache import judge_for
+from genzoo_rwae.evaluation.measure import JUDGE, wants_judge
 from genzoo_rwae.report.compose import compose_pictures, compose_report
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo
-from genzoo_rwae.spec import Spec, load_spec, plain
+from genzoo_rwae.spec import Part, Spec, load_spec, plain
 from genzoo_rwae.spec.sections import place_values
 from genzoo_rwae.training.checkpoint import load_weights
 from genzoo_rwae.zoo import Zoo
@@ -69,6 +72,8 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     from genzoo_rwae.training.loop import Trainer
 
     began = time.monotonic()
+    for metric in spec.evaluate:
+        wants_judge(metric)  # refuses what it could not be wired with, before anything is trained
     splits = open_splits(spec)
     _check_batch(spec, len(splits.train))
     info = splits.train.info
@@ -165,21 +170,37 @@ def _measure(
     spec: Spec, model: SequenceModel, splits: Splits, run: RunFolder, step: int, console: Console
 ) -> None:
     """Measure what was not yet measured in this way at this step; drop what nobody asks for."""
-    asked = {metric.name: plain(metric) for metric in spec.evaluate}
+    asked = {metric.name: _how(spec, metric) for metric in spec.evaluate}
     before, done = run.read_evaluation(), run.measured(step)
     known = {
         name: before[name]
-        for name, options in asked.items()
-        if name in before and done.get(name) == options
+        for name, how in asked.items()
+        if name in before and done.get(name) == how
     }
     missing = [metric for metric in spec.evaluate if metric.name not in known]
+    if JUDGE in before and any(
+        metric.name in known for metric in spec.evaluate if wants_judge(metric)
+    ):
+        known[JUDGE] = before[JUDGE]
     if missing:
-        with located(spec):
-            known |= measure(model, splits, missing, console)
+        known |= _measured(spec, model, splits, missing, console)
     elif asked:
         console.print("trained and measured already: the report is written again")
-    figures = {name: known[name] for name in asked}
+    figures = {name: known[name] for name in (*asked, JUDGE) if name in known}
     run.save_evaluation(figures, step=step, metrics=asked)
+
+
+def _measured(
+    spec: Spec, model: SequenceModel, splits: Splits, metrics: Sequence[Part], console: Console
+) -> dict[str, Any]:
+    with located(spec):
+        return measure(model, splits, metrics, console, partial(judge_for, spec, splits, console))
+
+
+def _how(spec: Spec, metric: Part) -> dict[str, Any]:
+    """What a metric's figures depend on beside weights and data: its options, and the judge's."""
+    how: dict[str, Any] = plain(metric)
+    return {**how, "judge": plain(spec.judge)} if wants_judge(metric) else how
 
 
 def _check_batch(spec: Spec, sequences: int) -> None:

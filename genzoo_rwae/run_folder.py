@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder"]
 
 # what may differ between two builds of one folder: none of it changes the weights
-_FREE = ("resolved", "description", "plugins", "evaluate", "trackers")
+_FREE = ("resolved", "description", "plugins", "evaluate", "judge", "trackers")
 _FREE_IN_TRAIN = ("minutes", "save_every", "validate_every")
 
 
