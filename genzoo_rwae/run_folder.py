@@ -142,6 +142,10 @@ class RunFolder:
         """evaluation.json; empty where there is none, or where it cannot be read."""
         return _read_json(self.evaluation)
 
+    def measured_step(self) -> int:
+        """The step at which the run was measured last; 0 where that was not noted."""
+        return int(_read_json(self.path / "checkpoints" / "measured.json").get("step", 0))
+
     def measured(self, step: int) -> dict[str, Any]:
         """Metric -> options that it was measured with at this very step."""
         noted = _read_json(self.path / "checkpoints" / "measured.json")

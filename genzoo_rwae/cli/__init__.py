@@ -16,6 +16,8 @@ from genzoo_rwae.cli import (
     check,
     doctor,
     encode,
+    evaluate,
+    judge,
     list_,
     new,
     plugins,
@@ -56,8 +58,8 @@ def application() -> typer.Typer:
         pass
 
     for verb in (
-        build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, report,
-        doctor,
+        build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode,
+        evaluate, judge, report, doctor,
     ):  # fmt: skip
         verb.add_to(app)
     return app

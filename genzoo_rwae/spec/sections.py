@@ -237,7 +237,7 @@ class JudgeSlot:
             twice in a row.
     """
 
-    steps: PositiveInt = 2_000
+    steps: PositiveInt = 1_000
     batch: Annotated[int, Field(ge=2)] = 64
     lr: PositiveFloat = 1e-3
     seed: Seed = 0
