@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.evaluation import Judge as Judge
     from genzoo_rwae.evaluation import Verdict as Verdict
     from genzoo_rwae.run import build as build
+    from genzoo_rwae.run import evaluate as evaluate
     from genzoo_rwae.run import load as load
     from genzoo_rwae.sequence_model import Encoding as Encoding
     from genzoo_rwae.sequence_model import Reconstruction as Reconstruction
@@ -88,7 +89,7 @@ _HOMES = {
         "SpecError",
     ),
     "evaluation": ("Figure", "Judge", "Verdict"),
-    "run": ("build", "load"),
+    "run": ("build", "evaluate", "load"),
     "sequence_model": ("Encoding", "Reconstruction", "Samples", "SequenceModel", "Swap"),
     "sequences": ("Batch", "DataInfo", "Display", "Factor", "SequenceData", "Sound"),
     "spec": ("load_spec",),

@@ -54,7 +54,8 @@ def judge_for(spec: Spec, splits: Splits, console: Console) -> Judge:
             said = f"the judge kept in {path} is damaged or of other parts; it is trained again"
             console.print(said, highlight=False, soft_wrap=True)
         else:
-            return Judge(net.to(choose_execution(Train(), info.frame_shape).device), info)
+            device = choose_execution(Train(precision="float32"), info.frame_shape).device
+            return Judge(net.to(device), info)
     judge = train_judge(spec.judge, splits.train, splits.validation, console)
     try:
         save_weights(path, judge.net)
