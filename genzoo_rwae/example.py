@@ -31,6 +31,7 @@ _PLACES = {
     "kernel": "objective.static.kernel",
     "source": "data",
     "metric": "evaluate[]",
+    "judge": "judge",
     "tracker": "trackers[]",
     "optimizer": "train.optimizer",
     "schedule": "train.schedule",

@@ -17,6 +17,8 @@ from genzoo_rwae.cli import (
     check,
     doctor,
     encode,
+    evaluate,
+    judge,
     list_,
     new,
     plugins,
@@ -58,7 +60,7 @@ def application() -> typer.Typer:
 
     for verb in (
         build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, actions,
-        report, doctor,
+        evaluate, judge, report, doctor,
     ):  # fmt: skip
         verb.add_to(app)
     return app

@@ -19,6 +19,7 @@ class Figure:
         baselines: what simple methods give on the same data.
         good: which way is better.
         note: how it was measured, what it does not show.
+        spread: the ± beside the value; the note says of what.
     """
 
     value: float | None
@@ -26,6 +27,7 @@ class Figure:
     baselines: Mapping[str, float] = field(default_factory=dict)
     good: Literal["higher", "lower"] | None = None
     note: str = ""
+    spread: float | None = None
 
 
 Figures = Mapping[str, Union[Figure, "Figures"]]

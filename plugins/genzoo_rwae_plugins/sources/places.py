@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from genzoo_rwae.errors import DataError
+from genzoo_rwae.files import cache_folder as usual_cache_folder
 
 __all__ = ["cache_folder", "data_folder"]
 
@@ -49,7 +50,4 @@ def cache_folder(told: Path | None) -> Path:
     Args:
         told: what the user said; None is genzoo-rwae in XDG_CACHE_HOME or ~/.cache.
     """
-    if told is not None:
-        return told.expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "genzoo-rwae"
+    return usual_cache_folder() if told is None else told.expanduser()
