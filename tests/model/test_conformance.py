@@ -18,6 +18,7 @@ from genzoo_rwae.codes import Categorical, StaticPrior
 from genzoo_rwae.components import component_of, options_of
 from genzoo_rwae.errors import OptionError, PluginError, SpecError
 from genzoo_rwae.objective import law_of, takes_laws
+from genzoo_rwae.training.checkpoint import load_weights, save_weights
 
 ZOO = Zoo(use_entry_points=False)
 SMALL = {"hidden": 8, "heads": 2, "channels": 2, "width": 6}  # of these names, where it has them
@@ -142,8 +143,12 @@ def train_two_steps(tmp_path_factory):
         measures(model, batch)
         fresh = assembled(chosen, *settings)[2].model.eval()
         assert not same_frames(fresh, model, batch)
-        fresh.load_state_dict(model.state_dict())
+        save_weights(folder / "model.safetensors", model)
+        load_weights(folder / "model.safetensors", fresh)
         assert same_frames(fresh, model, batch)
+        in_half_precision(model, batch)
+        if torch.cuda.is_available():
+            measures(model.cuda(), batch)
 
     train.assembled = assembled
     return train
@@ -156,6 +161,16 @@ def measures(model, batch):
     assert sample.shape == (2, 7, *model.info.frame_shape)
     assert sample.isfinite().all()
     assert model.swap(batch.x_BT, batch.x_BT.flip(0)).x_BT.shape == batch.x_BT.shape
+
+
+def in_half_precision(model, batch):
+    """Nets may run in bfloat16; what the objective sees is float32."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        passed = model(batch.x_BT, batch.lengths_B, torch.Generator().manual_seed(0))
+    static, dynamic = passed.codes.static, passed.codes.dynamic
+    for made in (passed.x_hat_BK, static.sample, dynamic.sample, dynamic.prior.mean, dynamic.state):
+        assert made.dtype == torch.float32
+        assert made.isfinite().all()
 
 
 def same_frames(one, other, batch):
