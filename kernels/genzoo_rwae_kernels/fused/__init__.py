@@ -12,10 +12,10 @@ on the number of threads.
 import torch
 from torch import Tensor
 
-from genzoo_rwae_kernels.fused.library import load, why_not
+from genzoo_rwae_kernels.fused.library import Kinds, Sums, Wanted, load, why_not
 from genzoo_rwae_kernels.fused.profiles import profile_of, refuses_kernel
 
-__all__ = ["across", "available", "refuses", "why_not", "within"]
+__all__ = ["across", "available", "contrast", "refuses", "why_not", "within"]
 
 
 def available() -> bool:
@@ -66,8 +66,10 @@ def within(x_BND: Tensor, w_BN: Tensor, kernel: object, /) -> tuple[Tensor, Tens
     Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3), first and second sum.
     """
     _check("within", x_BND, w_BN, kernel)
-    sums = load()(profile_of(kernel, x_BND.shape[-1]), x_BND, w_BN)
-    return sums.value_B, sums.x_gradient_BND, sums.x_potential_BN
+    found = _sums(x_BND, x_BND[:, :0], w_BN, None, kernel, Kinds.WITHIN_X)
+    assert found.x_gradient_BND is not None
+    assert found.a_gradient_BN is not None
+    return found.sums_B3[:, 0], found.x_gradient_BND, 0.5 * found.a_gradient_BN
 
 
 def across(
@@ -101,25 +103,82 @@ def across(
     """
     _check("across", x_BND, a_BN, kernel)
     _check("across", y_BMD, b_BM, kernel)
-    if x_BND.shape[0] != y_BMD.shape[0] or x_BND.shape[2] != y_BMD.shape[2]:
-        raise ValueError(
-            f"fused.across: x {list(x_BND.shape)} and y {list(y_BMD.shape)}; wanted one batch "
-            f"size and one width: [B, N, D] and [B, M, D]"
-        )
-    profile = profile_of(kernel, x_BND.shape[-1])
-    sums = load()(profile, x_BND, a_BN, y_BMD, b_BM, skip_diagonal=skip_diagonal)
-    assert sums.y_gradient_BMD is not None
-    assert sums.y_potential_BM is not None
+    _check_pair("across", x_BND, y_BMD)
+    found = _sums(x_BND, y_BMD, a_BN, b_BM, kernel, Kinds.ACROSS, skip_diagonal)
+    assert found.x_gradient_BND is not None
+    assert found.y_gradient_BMD is not None
+    assert found.a_gradient_BN is not None
+    assert found.b_gradient_BM is not None
     return (
-        sums.value_B,
-        sums.x_gradient_BND,
-        sums.y_gradient_BMD,
-        sums.x_potential_BN,
-        sums.y_potential_BM,
+        found.sums_B3[:, 2],
+        found.x_gradient_BND,
+        found.y_gradient_BMD,
+        found.a_gradient_BN,
+        found.b_gradient_BM,
     )
 
 
-def _check(caller: str, rows_BND: Tensor, weights_BN: Tensor, kernel: object) -> None:
+def contrast(
+    x_BND: Tensor,
+    y_BMD: Tensor,
+    a_BN: Tensor | None,
+    b_BM: Tensor | None,
+    coefficients_B3: Tensor,
+    kernel: object,
+    /,
+    *,
+    skip_diagonal: bool = False,
+    wanted: tuple[bool, bool, bool, bool] = (True, True, True, True),
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """Sums within x, within y (i != j) and across, and derivatives of a combination of them.
+
+    Args:
+        x_BND: [B, N, D], float32, N >= 1.
+        y_BMD: [B, M, D], float32, M >= 1.
+        a_BN: [B, N], floating; None: all 1.
+        b_BM: [B, M], floating; None: all 1.
+        coefficients_B3: of the three sums.
+        kernel: one that `refuses` does not refuse.
+        skip_diagonal: leave the pairs (x_i, y_i) out of the sum across.
+        wanted: which of the gradients with respect to x, y, a and b.
+
+    Returns:
+        the sums [B, 3], float64; the gradients of the sums times their coefficients with respect
+        to x and y, float32, and to a and b, float64; None: not wanted. None carries a graph.
+
+    Raises:
+        ValueError: this backend refuses the input, or shapes do not fit.
+
+    Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3).
+    """
+    _check("contrast", x_BND, a_BN, kernel)
+    _check("contrast", y_BMD, b_BM, kernel)
+    _check_pair("contrast", x_BND, y_BMD)
+    return load()(
+        profile_of(kernel, x_BND.shape[-1]),
+        *(x_BND, y_BMD, a_BN, b_BM, coefficients_B3),
+        skip_diagonal=skip_diagonal,
+        wanted=Wanted(*wanted),
+    )
+
+
+def _sums(
+    x_BND: Tensor,
+    y_BMD: Tensor,
+    a_BN: Tensor,
+    b_BM: Tensor | None,
+    kernel: object,
+    kind: Kinds,
+    skip_diagonal: bool = False,
+) -> Sums:
+    ones_B3 = torch.ones(len(x_BND), 3, dtype=torch.float64, device=x_BND.device)
+    profile = profile_of(kernel, x_BND.shape[-1])
+    return load()(
+        profile, x_BND, y_BMD, a_BN, b_BM, ones_B3, kinds=kind, skip_diagonal=skip_diagonal
+    )
+
+
+def _check(caller: str, rows_BND: Tensor, weights_BN: Tensor | None, kernel: object) -> None:
     reason = refuses(kernel, rows_BND.dtype, rows_BND.device)
     if reason:
         raise ValueError(f"fused.{caller}: {reason}; wanted what fused.refuses lets pass")
@@ -128,8 +187,16 @@ def _check(caller: str, rows_BND: Tensor, weights_BN: Tensor, kernel: object) ->
             f"fused.{caller}: rows of shape {list(rows_BND.shape)}; wanted [B, N, D] with at "
             f"least one row and one column"
         )
-    if weights_BN.shape != rows_BND.shape[:2]:
+    if weights_BN is not None and weights_BN.shape != rows_BND.shape[:2]:
         raise ValueError(
             f"fused.{caller}: weights of shape {list(weights_BN.shape)} for rows of shape "
             f"{list(rows_BND.shape)}; wanted one weight for each row, {list(rows_BND.shape[:2])}"
+        )
+
+
+def _check_pair(caller: str, x_BND: Tensor, y_BMD: Tensor) -> None:
+    if x_BND.shape[0] != y_BMD.shape[0] or x_BND.shape[2] != y_BMD.shape[2]:
+        raise ValueError(
+            f"fused.{caller}: x {list(x_BND.shape)} and y {list(y_BMD.shape)}; wanted one batch "
+            f"size and one width: [B, N, D] and [B, M, D]"
         )

@@ -30,6 +30,15 @@ inline V load(const float* from) {
 }
 inline void store(float* to, V v) { std::memcpy(to, &v, sizeof v); }
 inline V all(float value) { return value - V{}; }
+inline float sum(V v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    float total = 0.0f;
+    for (int l = 0; l < W; ++l) total += v[l];
+    return total;
+#endif
+}
 inline Mask bits(V v) { return reinterpret_cast<Mask>(v); }
 inline V unbits(Mask m) { return reinterpret_cast<V>(m); }
 
