@@ -77,7 +77,7 @@ def mmd2_biased(
         coefficients = Coefficients(
             x=1.0 / x.total**2, y=1.0 / y.total**2, across=-2.0 / (x.total * y.total)
         )
-        mmd2, within_x, within_y, _ = contrast(
+        mmd2, terms = contrast(
             *(a_ND, b_MD, x.weights_N, y.weights_N, kernel, coefficients),
             diagonal=True,
             backend=backend,
@@ -85,7 +85,8 @@ def mmd2_biased(
         # In the value alone: at its minimum the estimate keeps its second derivatives.
         below = mmd2.detach().clamp(max=0.0)
         if bool((below < 0.0).any()):
-            rounding = _ROUNDINGS * torch.finfo(a_ND.dtype).eps * (within_x.abs() + within_y.abs())
+            within = terms[..., :2].abs().sum(dim=-1)
+            rounding = _ROUNDINGS * torch.finfo(a_ND.dtype).eps * within
             mmd2 = mmd2 - torch.where(-below <= rounding, below, 0.0)
     return mmd2.to(torch.promote_types(x_ND.dtype, y_MD.dtype))
 
@@ -166,7 +167,7 @@ def mmd2_unbiased(
         kernel = fitted_kernel(kernel, x.rows_ND, y.rows_ND, x_weights, y_weights)
         a_ND, b_MD = in_working_precision(x.rows_ND, y.rows_ND)
         pairs = x.total * y.total - (paired_total(x, y) if paired else 0)
-        mmd2, *_ = contrast(
+        mmd2, _ = contrast(
             *(a_ND, b_MD, x.weights_N, y.weights_N, kernel),
             Coefficients(
                 x=1.0 / x.total_off_diagonal, y=1.0 / y.total_off_diagonal, across=-2.0 / pairs

@@ -21,6 +21,7 @@ import importlib
 import importlib.util
 import logging
 import os
+from collections.abc import Sequence
 from functools import cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple, cast
@@ -160,13 +161,11 @@ class Contrast(NamedTuple):
 
     Attributes:
         value: [...], float64 where the device has it.
-        within_x, within_y, across: its three terms, likewise; without a graph.
+        terms: [..., 3], likewise, those within x, within y and across; without a graph.
     """
 
     value: Tensor
-    within_x: Tensor
-    within_y: Tensor
-    across: Tensor
+    terms: Tensor
 
 
 def contrast(
@@ -233,7 +232,7 @@ def contrast(
             coefficient * part
             for coefficient, part in zip(coefficients, (within_x, within_y, between), strict=True)
         ]
-        return Contrast(terms[0] + terms[1] + terms[2], *(term.detach() for term in terms))
+        return Contrast(sum(terms[1:], terms[0]), torch.stack(terms, dim=-1).detach())
 
 
 def _within(
@@ -242,7 +241,7 @@ def _within(
     if backend == "eager":
         return eager.within(x_ND, w_N, kernel, diagonal=diagonal)
     w_N = _ones(x_ND) if w_N is None else w_N
-    x_BND, w_BN = x_ND.reshape(-1, *x_ND.shape[-2:]), w_N.reshape(-1, w_N.shape[-1])
+    x_BND, w_BN = _one_batch(x_ND, 2), _one_batch(w_N, 1)
     # Radial kernels have one height, other ones are asked for their diagonal.
     height = kernel.at_zero(x_ND.shape[-1]) if isinstance(kernel, Radial) else None
     value_B = _apply(_Within, x_BND, w_BN, kernel, backend, diagonal and height is None)
@@ -293,10 +292,8 @@ def _across(
     b_M = _ones(y_MD) if b_M is None else b_M
     value_B = _apply(
         _Across,
-        x_ND.reshape(-1, *x_ND.shape[-2:]),
-        y_MD.reshape(-1, *y_MD.shape[-2:]),
-        a_N.reshape(-1, a_N.shape[-1]),
-        b_M.reshape(-1, b_M.shape[-1]),
+        *(_one_batch(x_ND, 2), _one_batch(y_MD, 2)),
+        *(_one_batch(a_N, 1), _one_batch(b_M, 1)),
         kernel,
         backend,
         skip_diagonal,
@@ -316,8 +313,8 @@ def _contrast_of_one_sweep(
     backend: str,
 ) -> Contrast:
     batch = x_ND.shape[:-2]
-    x_BND, y_BMD = x_ND.reshape(-1, *x_ND.shape[-2:]), y_MD.reshape(-1, *y_MD.shape[-2:])
-    a_BN, b_BM = (None if w is None else w.reshape(-1, w.shape[-1]) for w in (a_N, b_M))
+    x_BND, y_BMD = _one_batch(x_ND, 2), _one_batch(y_MD, 2)
+    a_BN, b_BM = (None if w is None else _one_batch(w, 1) for w in (a_N, b_M))
     coefficients_B3 = _table(coefficients, batch, x_BND)
     value_B, terms_B3 = _apply(
         _Contrast, x_BND, y_BMD, a_BN, b_BM, coefficients_B3, kernel, backend, skip_diagonal
@@ -329,7 +326,14 @@ def _contrast_of_one_sweep(
             term_B = coefficients_B3[:, kind] * (height * squares)
             value_B = value_B + term_B
             terms_B3[:, kind] += term_B.detach()
-    return Contrast(value_B.reshape(batch), *(t.reshape(batch) for t in terms_B3.unbind(-1)))
+    if len(batch) == 1:
+        return Contrast(value_B, terms_B3)
+    return Contrast(value_B.reshape(batch), terms_B3.reshape(*batch, 3))
+
+
+def _one_batch(given: Tensor, dims: int) -> Tensor:
+    """All batch dimensions as one, before the last `dims`."""
+    return given if given.dim() == dims + 1 else given.reshape(-1, *given.shape[-dims:])
 
 
 def _table(coefficients: Coefficients, batch: torch.Size, like: Tensor) -> Tensor:
@@ -397,13 +401,7 @@ class _Across(torch.autograd.Function):
         inputs, derivatives = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
         if torch.is_grad_enabled():
             return (*_by_formula(ctx, upstream_B, *inputs), None, None, None)
-        scaled = [
-            _scaled(upstream_B, derivative).to(given.dtype) if wanted else None
-            for given, derivative, wanted in zip(
-                inputs, derivatives, ctx.needs_input_grad[:4], strict=True
-            )
-        ]
-        return (*scaled, None, None, None)
+        return (*_scaled_like(upstream_B, inputs, derivatives, ctx), None, None, None)
 
 
 class _Contrast(torch.autograd.Function):
@@ -437,13 +435,7 @@ class _Contrast(torch.autograd.Function):
             return (None,) * 8
         if torch.is_grad_enabled():
             return (*_by_formula(ctx, upstream_B, *inputs), None, None, None)
-        scaled = [
-            _scaled(upstream_B, derivative).to(given.dtype) if wanted else None
-            for given, derivative, wanted in zip(
-                inputs, derivatives, ctx.needs_input_grad[:5], strict=True
-            )
-        ]
-        return (*scaled, None, None, None)
+        return (*_scaled_like(upstream_B, inputs, derivatives, ctx), None, None, None)
 
 
 def _contrast_by_formula(
@@ -461,6 +453,18 @@ def _contrast_by_formula(
         eager.across(x_BND, y_BMD, a_BN, b_BM, kernel, skip_diagonal=skip_diagonal),
     )
     return (torch.stack(sums, dim=-1) * coefficients_B3).sum(dim=-1)
+
+
+def _scaled_like(
+    upstream_B: Tensor, inputs: Sequence[Tensor], derivatives: Sequence[Tensor], ctx: Any
+) -> list[Tensor | None]:
+    """The stored derivatives times upstream, in the dtypes of the inputs; None where not wanted."""
+    return [
+        _scaled(upstream_B, derivative).to(given.dtype) if wanted else None
+        for given, derivative, wanted in zip(
+            inputs, derivatives, ctx.needs_input_grad, strict=False
+        )
+    ]
 
 
 def _scaled(upstream_B: Tensor, derivative: Tensor) -> Tensor:

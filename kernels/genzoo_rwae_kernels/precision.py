@@ -56,7 +56,7 @@ def wide_dtype(device: torch.device, /) -> torch.dtype:
 
 
 def outside_autocast(device: torch.device, /) -> AbstractContextManager[object]:
-    """Context in which autocast is off for a device; no-op for devices that know no autocast.
+    """Context in which autocast is off for a device; no-op where it is off, or not known.
 
     Args:
         device: of the tensors computed inside.
@@ -75,6 +75,7 @@ def outside_autocast(device: torch.device, /) -> AbstractContextManager[object]:
         >>> inside, outside
         (torch.bfloat16, torch.float32)
     """
-    if not torch.amp.is_autocast_available(device.type):
+    kind = device.type
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
         return nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    return torch.autocast(kind, enabled=False)

@@ -3,6 +3,7 @@
 Shapes: N rows of x, M rows of y, D code width; any leading batch dimensions.
 """
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -89,7 +90,7 @@ the fault is upstream (learning rate, an unbounded log-variance, corrupt data)
     """
     x_ND, y_MD = x_ND.detach(), y_MD.detach()
     # A sum is finite only if all that it sums is; looked at one by one where it is not.
-    if bool((x_ND.sum() + y_MD.sum()).isfinite()):
+    if math.isfinite(float(x_ND.sum() + y_MD.sum())):
         return
     if bool(x_ND.isfinite().all() & y_MD.isfinite().all()):
         return

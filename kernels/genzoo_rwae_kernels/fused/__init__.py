@@ -102,8 +102,7 @@ def across(
     Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3), third sum.
     """
     _check("across", x_BND, a_BN, kernel)
-    _check("across", y_BMD, b_BM, kernel)
-    _check_pair("across", x_BND, y_BMD)
+    _check_pair("across", x_BND, y_BMD, b_BM)
     found = _sums(x_BND, y_BMD, a_BN, b_BM, kernel, Kinds.ACROSS, skip_diagonal)
     assert found.x_gradient_BND is not None
     assert found.y_gradient_BMD is not None
@@ -152,8 +151,7 @@ def contrast(
     Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3).
     """
     _check("contrast", x_BND, a_BN, kernel)
-    _check("contrast", y_BMD, b_BM, kernel)
-    _check_pair("contrast", x_BND, y_BMD)
+    _check_pair("contrast", x_BND, y_BMD, b_BM)
     return load()(
         profile_of(kernel, x_BND.shape[-1]),
         *(x_BND, y_BMD, a_BN, b_BM, coefficients_B3),
@@ -182,6 +180,24 @@ def _check(caller: str, rows_BND: Tensor, weights_BN: Tensor | None, kernel: obj
     reason = refuses(kernel, rows_BND.dtype, rows_BND.device)
     if reason:
         raise ValueError(f"fused.{caller}: {reason}; wanted what fused.refuses lets pass")
+    _check_shapes(caller, rows_BND, weights_BN)
+
+
+def _check_pair(caller: str, x_BND: Tensor, y_BMD: Tensor, b_BM: Tensor | None) -> None:
+    _check_shapes(caller, y_BMD, b_BM)
+    if x_BND.shape[0] != y_BMD.shape[0] or x_BND.shape[2] != y_BMD.shape[2]:
+        raise ValueError(
+            f"fused.{caller}: x {list(x_BND.shape)} and y {list(y_BMD.shape)}; wanted one batch "
+            f"size and one width: [B, N, D] and [B, M, D]"
+        )
+    if y_BMD.dtype != x_BND.dtype or y_BMD.device != x_BND.device:
+        raise ValueError(
+            f"fused.{caller}: x is {x_BND.dtype} on {x_BND.device} and y {y_BMD.dtype} on "
+            f"{y_BMD.device}; wanted one dtype and device"
+        )
+
+
+def _check_shapes(caller: str, rows_BND: Tensor, weights_BN: Tensor | None) -> None:
     if rows_BND.dim() != 3 or 0 in rows_BND.shape[1:]:
         raise ValueError(
             f"fused.{caller}: rows of shape {list(rows_BND.shape)}; wanted [B, N, D] with at "
@@ -191,12 +207,4 @@ def _check(caller: str, rows_BND: Tensor, weights_BN: Tensor | None, kernel: obj
         raise ValueError(
             f"fused.{caller}: weights of shape {list(weights_BN.shape)} for rows of shape "
             f"{list(rows_BND.shape)}; wanted one weight for each row, {list(rows_BND.shape[:2])}"
-        )
-
-
-def _check_pair(caller: str, x_BND: Tensor, y_BMD: Tensor) -> None:
-    if x_BND.shape[0] != y_BMD.shape[0] or x_BND.shape[2] != y_BMD.shape[2]:
-        raise ValueError(
-            f"fused.{caller}: x {list(x_BND.shape)} and y {list(y_BMD.shape)}; wanted one batch "
-            f"size and one width: [B, N, D] and [B, M, D]"
         )
