@@ -158,7 +158,8 @@ def mmd2_unbiased(
         x = weighted_sample("mmd2_unbiased", "x", x_ND, x_weights, least=2)
         y = weighted_sample("mmd2_unbiased", "y", y_MD, y_weights, least=2)
         for name, sample in (("x", x), ("y", y)):
-            if sample.weights_N is not None and not bool((sample.total_off_diagonal > 0).all()):
+            off_diagonal = sample.total_off_diagonal
+            if isinstance(off_diagonal, Tensor) and not bool((off_diagonal > 0).all()):
                 raise ValueError(
                     f"mmd2_unbiased: {name}_weights: one row outweighs all others beyond "
                     f"float64; wanted two rows that count: raise the small weights"

@@ -244,7 +244,7 @@ def _within(
     x_BND, w_BN = _one_batch(x_ND, 2), _one_batch(w_N, 1)
     # Radial kernels have one height, other ones are asked for their diagonal.
     height = kernel.at_zero(x_ND.shape[-1]) if isinstance(kernel, Radial) else None
-    value_B = _apply(_Within, x_BND, w_BN, kernel, backend, diagonal and height is None)
+    value_B: Tensor = _apply(_Within, x_BND, w_BN, kernel, backend, diagonal and height is None)
     if diagonal and height is not None:
         value_B = value_B + height * w_BN.double().square().sum(dim=-1)
     return value_B.reshape(x_ND.shape[:-2])
@@ -290,7 +290,7 @@ def _across(
         return eager.across(x_ND, y_MD, a_N, b_M, kernel, skip_diagonal=skip_diagonal)
     a_N = _ones(x_ND) if a_N is None else a_N
     b_M = _ones(y_MD) if b_M is None else b_M
-    value_B = _apply(
+    value_B: Tensor = _apply(
         _Across,
         *(_one_batch(x_ND, 2), _one_batch(y_MD, 2)),
         *(_one_batch(a_N, 1), _one_batch(b_M, 1)),
@@ -338,11 +338,11 @@ def _one_batch(given: Tensor, dims: int) -> Tensor:
 
 def _table(coefficients: Coefficients, batch: torch.Size, like: Tensor) -> Tensor:
     """The coefficients as [B, 3], float64."""
-    wide = {"dtype": torch.float64, "device": like.device}
+    wide, device = torch.float64, like.device
     if any(isinstance(c, Tensor) for c in coefficients):
-        columns = [torch.as_tensor(c, **wide).expand(batch).reshape(-1) for c in coefficients]
-        return torch.stack(columns, dim=-1)
-    return torch.tensor(coefficients, **wide).expand(len(like), 3)
+        columns = [torch.as_tensor(c, dtype=wide, device=device) for c in coefficients]
+        return torch.stack([c.expand(batch).reshape(-1) for c in columns], dim=-1)
+    return torch.tensor(coefficients, dtype=wide, device=device).expand(len(like), 3)
 
 
 def _apply(function: type[torch.autograd.Function], *given: object) -> Any:
@@ -475,7 +475,11 @@ def _by_formula(ctx: Any, upstream_B: Tensor, *inputs: Tensor | None) -> list[Te
     """Gradients with a graph, for the second derivatives that no backend stores."""
     # Aliases: one input may depend on another, and its path is not to be counted here.
     aliases = [None if given is None else given.view_as(given) for given in inputs]
-    wanted = [alias for alias, needed in zip(aliases, ctx.needs_input_grad, strict=False) if needed]
+    wanted = [
+        alias
+        for alias, needed in zip(aliases, ctx.needs_input_grad, strict=False)
+        if needed and alias is not None
+    ]
     with outside_autocast(upstream_B.device):
         value_B = ctx.formula(*aliases)
         found = iter(torch.autograd.grad(value_B, wanted, upstream_B, create_graph=True))

@@ -169,10 +169,11 @@ def _sums(
     kind: Kinds,
     skip_diagonal: bool = False,
 ) -> Sums:
-    ones_B3 = torch.ones(len(x_BND), 3, dtype=torch.float64, device=x_BND.device)
+    alone = [float(kind == one) for one in (Kinds.WITHIN_X, Kinds.WITHIN_Y, Kinds.ACROSS)]
+    alone_B3 = torch.tensor(alone, dtype=torch.float64, device=x_BND.device).expand(len(x_BND), 3)
     profile = profile_of(kernel, x_BND.shape[-1])
     return load()(
-        profile, x_BND, y_BMD, a_BN, b_BM, ones_B3, kinds=kind, skip_diagonal=skip_diagonal
+        profile, x_BND, y_BMD, a_BN, b_BM, alone_B3, kinds=kind, skip_diagonal=skip_diagonal
     )
 
 

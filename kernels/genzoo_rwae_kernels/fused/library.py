@@ -6,7 +6,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from enum import IntFlag
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,9 @@ class Wanted(NamedTuple):
     b: bool = True
 
 
+EVERYTHING = Wanted()
+
+
 class Sums(NamedTuple):
     """What one sweep gives.
 
@@ -121,7 +124,7 @@ class Sweep:
         *,
         kinds: Kinds = ALL,
         skip_diagonal: bool = False,
-        wanted: Wanted = Wanted(),
+        wanted: Wanted = EVERYTHING,
         threads: int | None = None,
     ) -> Sums:
         """The sums and the gradients of what they make with the coefficients.
@@ -140,17 +143,18 @@ class Sweep:
         """
         x_BND, y_BMD = x_BND.detach().contiguous(), y_BMD.detach().contiguous()
         (B, n, D), m = x_BND.shape, y_BMD.shape[1]
-        wide = {"dtype": torch.float64, "device": x_BND.device}
-        a_BN, b_BM, coefficients_B3 = (
-            None if given is None else given.detach().to(**wide).contiguous()
-            for given in (a_BN, b_BM, coefficients_B3)
+        coefficients_B3 = coefficients_B3.detach().double().contiguous()
+        a_BN, b_BM = (
+            None if given is None else given.detach().double().contiguous()
+            for given in (a_BN, b_BM)
         )
+        empty = partial(torch.empty, dtype=torch.float64, device=x_BND.device)
         found = Sums(
-            torch.empty(B, 3, **wide),
+            empty(B, 3),
             torch.empty_like(x_BND) if wanted.x else None,
             torch.empty_like(y_BMD) if wanted.y else None,
-            torch.empty(B, n, **wide) if wanted.a else None,
-            torch.empty(B, m, **wide) if wanted.b else None,
+            empty(B, n) if wanted.a else None,
+            empty(B, m) if wanted.b else None,
         )
         if threads is None:
             threads = torch.get_num_threads()
@@ -182,12 +186,13 @@ def load() -> Sweep:
     global _loaded
     if os.environ.get(SWITCH) == "0":
         raise BuildError(f"the environment variable {SWITCH} is 0, which switches it off")
-    with _lock:
-        if _loaded is None:
-            try:
-                _loaded = _first_that_works()
-            except (BuildError, OSError) as reason:  # the backend is one of several
-                _loaded = str(reason)
+    if _loaded is None:
+        with _lock:
+            if _loaded is None:
+                try:
+                    _loaded = _first_that_works()
+                except (BuildError, OSError) as reason:  # the backend is one of several
+                    _loaded = str(reason)
     if isinstance(_loaded, str):
         raise BuildError(_loaded)
     return _loaded
@@ -233,7 +238,8 @@ def _wrong(sweep: Sweep) -> str:
     for name in ("imq", "rbf"):
         for way, reach, apart in (("differences", 0.0, 50.0), ("products", 1e20, 0.0)):
             profile = Profile(name, lengths, 0.0, 1e20, reach)
-            given = (x_BND, y_BMD + apart * (_count(m) == 0)[:, None], a_BN, b_BM)
+            far_M1 = (_count(m) == 0).float()[:, None]
+            given = (x_BND, y_BMD + apart * far_M1, a_BN, b_BM)
             found = sweep(profile, *given, coefficients_B3, threads=2)
             leaves = [part.double().requires_grad_() for part in given]
             x, y, a, b = leaves

@@ -60,23 +60,28 @@ inline void meet(const Profile& profile, float cap, const Mask* counted, int64_t
 #pragma GCC unroll 1
     for (int r = 0; r < ROWS; ++r) {
         const float x_weight = x.weights[r];
+        V at[P], value[P], slope[P];
 #pragma GCC unroll 4
         for (int k = 0; k < P; ++k) {
-            V at = d2[r][k], value, slope;
+            // Written so that NaN stays NaN.
             if constexpr (PRODUCTS) {
                 // Squares were added up as products are: equal rows are at 0 exactly.
-                at = (load(y.squares + k * W) + x.squares[r]) - 2.0f * at;
-                at = at < 0.0f ? V{} : at;
+                at[k] = (load(y.squares + k * W) + x.squares[r]) - 2.0f * d2[r][k];
+                at[k] = at[k] < 0.0f ? V{} : at[k];
+            } else {
+                at[k] = d2[r][k] > cap ? all(cap) : d2[r][k];
             }
-            // Written so that NaN stays NaN.
-            profile(at > cap ? all(cap) : at, value, slope);
+        }
+        profile(at, value, slope);
+#pragma GCC unroll 4
+        for (int k = 0; k < P; ++k) {
             if (counted != nullptr) {
-                value = counted[r] ? value : V{};
-                slope = counted[r] ? slope : V{};
+                value[k] = counted[r] ? value[k] : V{};
+                slope[k] = counted[r] ? slope[k] : V{};
             }
-            const V g = slope * (y_weights[k] * x_weight);
-            to.x_potential[r] += value * y_weights[k];
-            y_potential[k] += value * x_weight;
+            const V g = slope[k] * (y_weights[k] * x_weight);
+            to.x_potential[r] += value[k] * y_weights[k];
+            y_potential[k] += value[k] * x_weight;
             if constexpr (PRODUCTS) {
                 to.x_slope[r] += g;
                 y_slope[k] += g;
@@ -100,20 +105,20 @@ inline void pull(const float* x, const float* y, const float* slopes, int64_t st
     for (int r = 0; r < ROWS; ++r) row[r] = load(x + r * W);
     for (int64_t j = begin; j < end; ++j) {
         const V y_j = load(y + j * W);
-        V opposite = load(y_pull + j * W);
+        V opposite[2] = {load(y_pull + j * W), V{}};  // two chains, for each waits for itself
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; ++r) {
             const V g = all(slopes[r * stride + j]);
             if constexpr (PRODUCTS) {
                 sum[r] += g * y_j;
-                opposite += g * row[r];
+                opposite[r % 2] += g * row[r];
             } else {
                 const V difference = y_j - row[r];
                 sum[r] += g * difference;
-                opposite -= g * difference;
+                opposite[r % 2] -= g * difference;
             }
         }
-        store(y_pull + j * W, opposite);
+        store(y_pull + j * W, opposite[0] + opposite[1]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) store(x_pull + r * W, load(x_pull + r * W) + sum[r]);

@@ -249,7 +249,8 @@ void pair_sums(const Profile& profile, float cap, double reach, const Samples& s
 }  // namespace
 
 // Sums [B, 3] within x (i != j), within y and across, and gradients of what they make with the
-// coefficients [B, 3]. A sum is left out, and 0, where its coefficient is NaN in the first element.
+// coefficients [B, 3]. kinds: the sum of 1, 2 and 4 for those of the three that are asked for; the
+// others are 0. Gradients: null where not asked for.
 // Returns 0; 1 where memory ran out; 2 for a profile that is not known.
 extern "C" __attribute__((visibility("default"))) int genzoo_pair_sums(
     const char* profile, int64_t count, const double* widths, double shape, double cap,

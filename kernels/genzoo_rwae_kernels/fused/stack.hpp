@@ -113,9 +113,13 @@ class Stack {
             const int64_t at = (e * panels + p) * W, count = rows_in(p);
             float* to = rows_.at(at * s.D);
             const float* from = row(b, p);
-            if (count < W) std::memset(to, 0, s.D * W * sizeof(float));
-            for (int64_t l = 0; l < count; ++l)
-                for (int64_t d = 0; d < s.D; ++d) to[d * W + l] = from[l * s.D + d] - centre[d];
+            for (int64_t c = 0; c < chunks; ++c) {
+                const int64_t width = s.D - c * W < W ? s.D - c * W : W;
+                V block[W] = {};
+                for (int64_t l = 0; l < count; ++l) block[l] = centred(from + l * s.D, centre, c);
+                transpose(block);
+                for (int64_t d = 0; d < width; ++d) store(to + (c * W + d) * W, block[d]);
+            }
             V square = {};
             for (int64_t d = 0; d < s.D; ++d) square += load(to + d * W) * load(to + d * W);
             store(squares_.at(at), square);
@@ -136,13 +140,13 @@ class Stack {
     // Centred rows of a tile as [chunks, tile_rows, W].
     void copy_rows(int64_t e, int64_t b, int64_t tile, float* to) const {
         for (int64_t c = 0; c < chunks; ++c) {
-            const V centre = load(centre_.at((e * chunks + c) * W));
+            const float* centre = centre_.at(e * chunks * W);
             float* line = to + c * tile_rows() * W;
             for (int64_t p = first_panel(tile); p < last_panel(tile); ++p) {
-                const float* from = row(b, p) + c * W;
+                const float* from = row(b, p);
                 const int64_t count = rows_in(p);
                 for (int64_t l = 0; l < W; ++l, line += W)
-                    store(line, l < count ? part(from + l * s.D, s.D - c * W) - centre : V{});
+                    store(line, l < count ? centred(from + l * s.D, centre, c) : V{});
             }
         }
     }
@@ -154,7 +158,7 @@ class Stack {
         const double factor = 2.0 * element.factor;  // 2 of d(d2)/dx = 2 (x - y)
         for (int64_t p = first_panel(tile); p < last_panel(tile); ++p) {
             const int sample = sample_of(p);
-            const float* rows = row(b, p);
+            const float *rows = row(b, p), *centre = centre_.at(e * chunks * W);
             const int64_t first = (rows - (sample == 0 ? s.x : s.y)) / s.D;
             const int64_t at = (p - first_panel(tile)) * W;
             float* gradient = sample == 0 ? x_gradient : y_gradient;
@@ -167,8 +171,7 @@ class Stack {
                 const double slope = slopes(e, tile)[at + l];
                 for (int64_t c = 0; c < chunks; ++c) {
                     const int64_t width = s.D - c * W < W ? s.D - c * W : W;
-                    const V z = part(rows + l * s.D + c * W, width) -
-                                load(centre_.at((e * chunks + c) * W));
+                    const V z = centred(rows + l * s.D, centre, c);
                     const double* sums = pulls(e, tile) + (c * tile_rows() + at + l) * W;
                     float line[W];
                     for (int i = 0; i < W; ++i)
@@ -207,38 +210,40 @@ class Stack {
         return s.y + (b * s.M + (panel - x_panels) * W) * s.D;
     }
 
-    static V part(const float* from, int64_t width) {
-        if (width >= W) return load(from);
-        V v = {};
-        std::memcpy(&v, from, width * sizeof(float));
-        return v;
+    // Chunk c of a row.
+    V centred(const float* row, const float* centre, int64_t c) const {
+        return load(row + c * W, s.D - c * W) - load(centre + c * W);
     }
 
     // Sets the centre of all rows; returns the largest squared distance of a row from it.
     double centre_and_reach(int64_t b, float* centre) const {
-        std::vector<double> total(chunks * W);
-        for (int64_t p = 0; p < panels; ++p)
-            for (int64_t c = 0; c < chunks; ++c) {
+        for (int64_t c = 0; c < chunks; ++c) {
+            double total[W] = {};
+            for (int64_t p = 0; p < panels; ++p) {
+                const float* from = row(b, p) + c * W;
+                const int64_t count = rows_in(p), width = s.D - c * W;
                 V sum = {};
-                for (int64_t l = 0; l < rows_in(p); ++l)
-                    sum += part(row(b, p) + l * s.D + c * W, s.D - c * W);
-                for (int i = 0; i < W; ++i) total[c * W + i] += static_cast<double>(sum[i]);
+                for (int64_t l = 0; l < count; ++l) sum += load(from + l * s.D, width);
+                for (int i = 0; i < W; ++i) total[i] += static_cast<double>(sum[i]);
             }
-        for (int64_t i = 0; i < chunks * W; ++i)
-            centre[i] = static_cast<float>(total[i] / static_cast<double>(s.N + s.M));
-        V most = {};
-        for (int64_t p = 0; p < panels; ++p)
-            for (int64_t l = 0; l < rows_in(p); ++l) {
+            for (int i = 0; i < W; ++i)
+                centre[c * W + i] = static_cast<float>(total[i] / static_cast<double>(s.N + s.M));
+        }
+        float most = 0.0f;
+        for (int64_t p = 0; p < panels; ++p) {
+            const float* from = row(b, p);
+            const int64_t count = rows_in(p);
+            for (int64_t l = 0; l < count; ++l) {
                 V square = {};
                 for (int64_t c = 0; c < chunks; ++c) {
-                    const V z = part(row(b, p) + l * s.D + c * W, s.D - c * W) -
-                                load(centre + c * W);
+                    const V z = centred(from + l * s.D, centre, c);
                     square += z * z;
                 }
-                const V whole = all(sum(square));
-                most = whole <= most ? most : whole;  // NaN stays
+                const float whole = sum(square);
+                if (!(whole <= most)) most = whole;  // NaN too
             }
-        return static_cast<double>(most[0]);
+        }
+        return static_cast<double>(most);
     }
 
     double reach_;
