@@ -77,7 +77,7 @@ def mmd2_biased(
         coefficients = Coefficients(
             x=1.0 / x.total**2, y=1.0 / y.total**2, across=-2.0 / (x.total * y.total)
         )
-        mmd2, terms = contrast(
+        mmd2, sums = contrast(
             *(a_ND, b_MD, x.weights_N, y.weights_N, kernel, coefficients),
             diagonal=True,
             backend=backend,
@@ -85,7 +85,7 @@ def mmd2_biased(
         # In the value alone: at its minimum the estimate keeps its second derivatives.
         below = mmd2.detach().clamp(max=0.0)
         if bool((below < 0.0).any()):
-            within = terms[..., :2].abs().sum(dim=-1)
+            within = (coefficients.x * sums[..., 0]).abs() + (coefficients.y * sums[..., 1]).abs()
             rounding = _ROUNDINGS * torch.finfo(a_ND.dtype).eps * within
             mmd2 = mmd2 - torch.where(-below <= rounding, below, 0.0)
     return mmd2.to(torch.promote_types(x_ND.dtype, y_MD.dtype))

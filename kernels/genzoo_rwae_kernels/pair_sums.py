@@ -161,11 +161,11 @@ class Contrast(NamedTuple):
 
     Attributes:
         value: [...], float64 where the device has it.
-        terms: [..., 3], likewise, those within x, within y and across; without a graph.
+        sums: [..., 3], likewise, those within x, within y and across; without a graph.
     """
 
     value: Tensor
-    terms: Tensor
+    sums: Tensor
 
 
 def contrast(
@@ -198,7 +198,7 @@ def contrast(
         backend: one of `BACKENDS`.
 
     Returns:
-        The value and its three terms.
+        The value and the three sums.
 
     Raises:
         TypeError: a sample is not floating.
@@ -228,11 +228,9 @@ def contrast(
         # first, while no other sums hold their gradients: it needs the most memory
         between = _across(x_ND, y_MD, a_N, b_M, kernel, skip_diagonal, chosen)
         within_x, within_y = _within_both(x_ND, y_MD, a_N, b_M, kernel, diagonal, chosen)
-        terms = [
-            coefficient * part
-            for coefficient, part in zip(coefficients, (within_x, within_y, between), strict=True)
-        ]
-        return Contrast(sum(terms[1:], terms[0]), torch.stack(terms, dim=-1).detach())
+        value = coefficients.x * within_x + coefficients.y * within_y
+        value = value + coefficients.across * between
+        return Contrast(value, torch.stack([within_x, within_y, between], dim=-1).detach())
 
 
 def _within(
@@ -246,7 +244,7 @@ def _within(
     height = kernel.at_zero(x_ND.shape[-1]) if isinstance(kernel, Radial) else None
     value_B: Tensor = _apply(_Within, x_BND, w_BN, kernel, backend, diagonal and height is None)
     if diagonal and height is not None:
-        value_B = value_B + height * w_BN.double().square().sum(dim=-1)
+        value_B = value_B + height * _squares(w_BN)
     return value_B.reshape(x_ND.shape[:-2])
 
 
@@ -316,19 +314,22 @@ def _contrast_of_one_sweep(
     x_BND, y_BMD = _one_batch(x_ND, 2), _one_batch(y_MD, 2)
     a_BN, b_BM = (None if w is None else _one_batch(w, 1) for w in (a_N, b_M))
     coefficients_B3 = _table(coefficients, batch, x_BND)
-    value_B, terms_B3 = _apply(
+    value_B, sums_B3 = _apply(
         _Contrast, x_BND, y_BMD, a_BN, b_BM, coefficients_B3, kernel, backend, skip_diagonal
     )
     if diagonal:
         height = kernel.at_zero(x_ND.shape[-1])
         for kind, (rows_BND, w_BN) in enumerate(((x_BND, a_BN), (y_BMD, b_BM))):
-            squares = rows_BND.shape[1] if w_BN is None else w_BN.double().square().sum(dim=-1)
-            term_B = coefficients_B3[:, kind] * (height * squares)
-            value_B = value_B + term_B
-            terms_B3[:, kind] += term_B.detach()
+            heights = height * (rows_BND.shape[1] if w_BN is None else _squares(w_BN))
+            value_B = value_B + coefficients_B3[:, kind] * heights
+            sums_B3[:, kind] += heights.detach() if isinstance(heights, Tensor) else heights
     if len(batch) == 1:
-        return Contrast(value_B, terms_B3)
-    return Contrast(value_B.reshape(batch), terms_B3.reshape(*batch, 3))
+        return Contrast(value_B, sums_B3)
+    return Contrast(value_B.reshape(batch), sums_B3.reshape(*batch, 3))
+
+
+def _squares(w_BN: Tensor) -> Tensor:
+    return w_BN.double().square().sum(dim=-1)
 
 
 def _one_batch(given: Tensor, dims: int) -> Tensor:
@@ -365,14 +366,8 @@ class _Within(torch.autograd.Function):
         x_BND, w_BN, gradient_BND, potential_BN = ctx.saved_tensors
         if torch.is_grad_enabled():
             return (*_by_formula(ctx, upstream_B, x_BND, w_BN), None, None, None)
-        wanted_x, wanted_w = ctx.needs_input_grad[:2]
-        return (
-            _scaled(upstream_B, gradient_BND) if wanted_x else None,
-            _scaled(upstream_B, 2.0 * potential_BN).to(w_BN.dtype) if wanted_w else None,
-            None,
-            None,
-            None,
-        )
+        derivatives = (gradient_BND, 2.0 * potential_BN)
+        return (*_scaled_like(upstream_B, (x_BND, w_BN), derivatives, ctx), None, None, None)
 
 
 class _Across(torch.autograd.Function):
@@ -398,7 +393,8 @@ class _Across(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream_B: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, derivatives = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
+        saved = ctx.saved_tensors
+        inputs, derivatives = saved[:4], saved[4:]
         if torch.is_grad_enabled():
             return (*_by_formula(ctx, upstream_B, *inputs), None, None, None)
         return (*_scaled_like(upstream_B, inputs, derivatives, ctx), None, None, None)
@@ -418,19 +414,21 @@ class _Contrast(torch.autograd.Function):
         skip_diagonal: bool,
     ) -> tuple[Tensor, Tensor]:
         inputs = (x_BND, y_BMD, a_BN, b_BM, coefficients_B3)
-        sums_B3, *derivatives = _module(backend).contrast(
+        value_B, sums_B3, *derivatives = _module(backend).contrast(
             *inputs, kernel, skip_diagonal=skip_diagonal, wanted=ctx.needs_input_grad[:4]
         )
-        terms_B3 = sums_B3 * coefficients_B3
-        ctx.mark_non_differentiable(terms_B3)
+        ctx.mark_non_differentiable(sums_B3)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, *derivatives, sums_B3)
+        # of its own, for the sums that are given back may be added to
+        of_coefficients = sums_B3.clone() if ctx.needs_input_grad[4] else None
+        ctx.save_for_backward(*inputs, *derivatives, of_coefficients)
         ctx.formula = partial(_contrast_by_formula, kernel, skip_diagonal)
-        return terms_B3.sum(dim=-1), terms_B3
+        return value_B, sums_B3
 
     @staticmethod
     def backward(ctx: Any, upstream_B: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        inputs, derivatives = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+        saved = ctx.saved_tensors  # each look at them unpacks them all
+        inputs, derivatives = saved[:5], saved[5:]
         if upstream_B is None:
             return (None,) * 8
         if torch.is_grad_enabled():
@@ -459,16 +457,18 @@ def _scaled_like(
     upstream_B: Tensor, inputs: Sequence[Tensor], derivatives: Sequence[Tensor], ctx: Any
 ) -> list[Tensor | None]:
     """The stored derivatives times upstream, in the dtypes of the inputs; None where not wanted."""
-    return [
-        _scaled(upstream_B, derivative).to(given.dtype) if wanted else None
-        for given, derivative, wanted in zip(
-            inputs, derivatives, ctx.needs_input_grad, strict=False
-        )
-    ]
-
-
-def _scaled(upstream_B: Tensor, derivative: Tensor) -> Tensor:
-    return upstream_B.to(derivative.dtype).reshape(-1, *[1] * (derivative.dim() - 1)) * derivative
+    upstream = {upstream_B.dtype: upstream_B}
+    found: list[Tensor | None] = []
+    for given, derivative, wanted in zip(inputs, derivatives, ctx.needs_input_grad, strict=False):
+        if not wanted:
+            found.append(None)
+            continue
+        dtype = derivative.dtype
+        if dtype not in upstream:
+            upstream[dtype] = upstream_B.to(dtype)
+        factor = upstream[dtype].reshape(-1, *[1] * (derivative.dim() - 1))
+        found.append((factor * derivative).to(given.dtype))
+    return found
 
 
 def _by_formula(ctx: Any, upstream_B: Tensor, *inputs: Tensor | None) -> list[Tensor | None]:

@@ -128,8 +128,8 @@ def contrast(
     *,
     skip_diagonal: bool = False,
     wanted: tuple[bool, bool, bool, bool] = (True, True, True, True),
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """Sums within x, within y (i != j) and across, and derivatives of a combination of them.
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """A combination of the sums within x, within y (i != j) and across, and its derivatives.
 
     Args:
         x_BND: [B, N, D], float32, N >= 1.
@@ -142,8 +142,9 @@ def contrast(
         wanted: which of the gradients with respect to x, y, a and b.
 
     Returns:
-        the sums [B, 3], float64; the gradients of the sums times their coefficients with respect
-        to x and y, float32, and to a and b, float64; None: not wanted. None carries a graph.
+        value [B], the sums times their coefficients, float64; the sums [B, 3], its gradient with
+        respect to the coefficients; its gradients with respect to x and y, float32, and to a and
+        b, float64; None: not wanted. None of them carries a graph.
 
     Raises:
         ValueError: this backend refuses the input, or shapes do not fit.

@@ -81,11 +81,13 @@ class Sums(NamedTuple):
     """What one sweep gives.
 
     Attributes:
+        value_B: the sums times their coefficients, float64.
         sums_B3: within x, within y (i != j) and across, float64; 0 where not asked for.
-        x_gradient_BND, y_gradient_BMD: of the sums times their coefficients, float32.
+        x_gradient_BND, y_gradient_BMD: of the value, float32.
         a_gradient_BN, b_gradient_BM: likewise, float64. None: not asked for.
     """
 
+    value_B: Tensor
     sums_B3: Tensor
     x_gradient_BND: Tensor | None
     y_gradient_BMD: Tensor | None
@@ -110,7 +112,7 @@ class Sweep:
             *(ctypes.c_char_p, whole, ctypes.POINTER(real), real, real, real),
             *(whole, whole, whole, whole),
             *(at, at, at, at, at, ctypes.c_int, ctypes.c_int, ctypes.c_int),
-            *(at, at, at, at, at),
+            *(at, at, at, at, at, at),
         ]
 
     def __call__(
@@ -127,7 +129,7 @@ class Sweep:
         wanted: Wanted = EVERYTHING,
         threads: int | None = None,
     ) -> Sums:
-        """The sums and the gradients of what they make with the coefficients.
+        """The sums, the value that they make with the coefficients, and its gradients.
 
         Args:
             profile: the kernel.
@@ -150,6 +152,7 @@ class Sweep:
         )
         empty = partial(torch.empty, dtype=torch.float64, device=x_BND.device)
         found = Sums(
+            empty(B),
             empty(B, 3),
             torch.empty_like(x_BND) if wanted.x else None,
             torch.empty_like(y_BMD) if wanted.y else None,
@@ -251,9 +254,17 @@ def _wrong(sweep: Sweep) -> str:
                 ],
                 dim=-1,
             )
-            gradients = torch.autograd.grad((sums_B3 * coefficients_B3).sum(), leaves)
-            names = ("sums", "gradient of x", "gradient of y", "gradient of a", "gradient of b")
-            for what, got, wanted in zip(names, found, (sums_B3, *gradients), strict=True):
+            value_B = (sums_B3 * coefficients_B3).sum(-1)
+            gradients = torch.autograd.grad(value_B.sum(), leaves)
+            names = (
+                "value",
+                "sums",
+                "gradient of x",
+                "gradient of y",
+                "gradient of a",
+                "gradient of b",
+            )
+            for what, got, wanted in zip(names, found, (value_B, sums_B3, *gradients), strict=True):
                 assert got is not None
                 error = float((got - wanted.detach()).norm() / wanted.detach().norm())
                 if not error < 1e-5:

@@ -206,7 +206,7 @@ class Sweep {
 };
 
 struct Result {
-    double* sums;
+    double *value, *sums;
     float *x_gradient, *y_gradient;
     double *a_gradient, *b_gradient;
 };
@@ -242,27 +242,27 @@ void pair_sums(const Profile& profile, float cap, double reach, const Samples& s
         if (stage == 1) return stack.prepare(e, first + e, tile);
         stack.write(e, first + e, tile, to.x_gradient, to.y_gradient, to.a_gradient,
                     to.b_gradient);
-        if (tile == 0) stack.write_sums(e, first + e, to.sums);
+        if (tile == 0) stack.write_sums(e, first + e, to.sums, to.value);
     });
 }
 
 }  // namespace
 
-// Sums [B, 3] within x (i != j), within y and across, and gradients of what they make with the
-// coefficients [B, 3]. kinds: the sum of 1, 2 and 4 for those of the three that are asked for; the
+// Sums [B, 3] within x (i != j), within y and across, the value that they make with the coefficients
+// [B, 3], and its gradients. kinds: the sum of 1, 2 and 4 for those of the three that are asked for; the
 // others are 0. Gradients: null where not asked for.
 // Returns 0; 1 where memory ran out; 2 for a profile that is not known.
 extern "C" __attribute__((visibility("default"))) int genzoo_pair_sums(
     const char* profile, int64_t count, const double* widths, double shape, double cap,
     double reach, int64_t B, int64_t N, int64_t M, int64_t D, const float* x, const float* y,
     const double* a, const double* b, const double* coefficients, int kinds, int skip_paired,
-    int threads, double* sums, float* x_gradient, float* y_gradient, double* a_gradient,
+    int threads, double* value, double* sums, float* x_gradient, float* y_gradient, double* a_gradient,
     double* b_gradient) {
     try {
         const Samples samples{B, N, M, D, x, y, a, b, coefficients};
         const Asked asked{{(kinds & 1) != 0, (kinds & 2) != 0, (kinds & 4) != 0},
                           x_gradient != nullptr || y_gradient != nullptr, skip_paired != 0};
-        const Result result{sums, x_gradient, y_gradient, a_gradient, b_gradient};
+        const Result result{value, sums, x_gradient, y_gradient, a_gradient, b_gradient};
         const auto run = [&](const auto& f) {
             pair_sums(f, static_cast<float>(cap), reach, samples, asked, threads, result);
         };

@@ -183,14 +183,18 @@ class Stack {
         }
     }
 
-    void write_sums(int64_t e, int64_t b, double* to) const {
+    // The three sums, and what they make.
+    void write_sums(int64_t e, int64_t b, double* sums_to, double* value_to) const {
         const double* w = elements_[e].scale;
         const double unit[KINDS] = {2.0 * w[0] * w[0], 2.0 * w[1] * w[1], w[0] * w[1]};
+        double value = 0.0;
         for (int kind = 0; kind < KINDS; ++kind) {
             double sum = 0.0;
             for (int64_t t = 0; t < tiles; ++t) sum += sums(e, t)[kind];
-            to[b * KINDS + kind] = unit[kind] * sum;
+            sums_to[b * KINDS + kind] = unit[kind] * sum;
+            value += s.coefficients[b * KINDS + kind] * unit[kind] * sum;
         }
+        value_to[b] = value;
     }
 
   private:
