@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 FEW = settings(max_examples=25, deadline=None)
 SEEDS = st.integers(0, 2**31 - 1)
 SIZES = st.integers(1, 70)
-OF_GRADIENTS = 2e-6  # less than half of the project's 5e-6
+OF_GRADIENTS = 3e-6  # of the pulls; the project asks for 5e-6 of their sum
 
 
 def _no_compiler() -> str:
@@ -239,10 +239,8 @@ def test_products_leave_equal_rows_at_distance_0(kernel: Radial) -> None:
     found = found_by(1e9, kernel, x, y, None, None)
     height = kernel.at_zero(61)
     assert found.sums_B3.tolist() == [[height * 20 * 19, height * 30 * 29, height * 20 * 30]]
-    # No pull: what is left of w z - sum w z is its rounding.
-    assert float(found.x_gradient_BND.abs().max()) <= 1e-6 * 50 * 7 * float(row.abs().max())
-    differences = found_by(0.0, kernel, x + 1e4, y + 1e4, None, None)
-    assert not differences.x_gradient_BND.any()
+    assert not found.x_gradient_BND.any()
+    assert not found.y_gradient_BMD.any()
 
 
 @two_kernels

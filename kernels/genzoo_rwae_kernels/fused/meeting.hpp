@@ -63,13 +63,12 @@ inline void meet(const Profile& profile, float cap, const Mask* counted, int64_t
         V at[P], value[P], slope[P];
 #pragma GCC unroll 4
         for (int k = 0; k < P; ++k) {
-            // Written so that NaN stays NaN.
             if constexpr (PRODUCTS) {
                 // Squares were added up as products are: equal rows are at 0 exactly.
                 at[k] = (load(y.squares + k * W) + x.squares[r]) - 2.0f * d2[r][k];
-                at[k] = at[k] < 0.0f ? V{} : at[k];
+                at[k] = at[k] > 0.0f ? at[k] : V{};
             } else {
-                at[k] = d2[r][k] > cap ? all(cap) : d2[r][k];
+                at[k] = d2[r][k] > cap ? all(cap) : d2[r][k];  // NaN stays NaN
             }
         }
         profile(at, value, slope);
@@ -79,7 +78,9 @@ inline void meet(const Profile& profile, float cap, const Mask* counted, int64_t
                 value[k] = counted[r] ? value[k] : V{};
                 slope[k] = counted[r] ? slope[k] : V{};
             }
-            const V g = slope[k] * (y_weights[k] * x_weight);
+            V g = slope[k] * (y_weights[k] * x_weight);
+            // Rows that coincide do not pull, not even by the rounding of g x - g y.
+            if constexpr (PRODUCTS) g = at[k] > 0.0f ? g : V{};
             to.x_potential[r] += value[k] * y_weights[k];
             y_potential[k] += value[k] * x_weight;
             if constexpr (PRODUCTS) {
