@@ -157,9 +157,9 @@ def mmd2_unbiased(
     with outside_autocast(x_ND.device):
         x = weighted_sample("mmd2_unbiased", "x", x_ND, x_weights, least=2)
         y = weighted_sample("mmd2_unbiased", "y", y_MD, y_weights, least=2)
-        for name, sample in (("x", x), ("y", y)):
-            off_diagonal = sample.total_off_diagonal
-            if isinstance(off_diagonal, Tensor) and not bool((off_diagonal > 0).all()):
+        pairs_x, pairs_y = x.total_off_diagonal, y.total_off_diagonal
+        for name, pairs in (("x", pairs_x), ("y", pairs_y)):
+            if isinstance(pairs, Tensor) and not bool((pairs > 0).all()):
                 raise ValueError(
                     f"mmd2_unbiased: {name}_weights: one row outweighs all others beyond "
                     f"float64; wanted two rows that count: raise the small weights"
@@ -167,12 +167,10 @@ def mmd2_unbiased(
         check_finite("mmd2_unbiased", x.rows_ND, y.rows_ND)
         kernel = fitted_kernel(kernel, x.rows_ND, y.rows_ND, x_weights, y_weights)
         a_ND, b_MD = in_working_precision(x.rows_ND, y.rows_ND)
-        pairs = x.total * y.total - (paired_total(x, y) if paired else 0)
+        pairs_across = x.total * y.total - (paired_total(x, y) if paired else 0)
         mmd2, _ = contrast(
             *(a_ND, b_MD, x.weights_N, y.weights_N, kernel),
-            Coefficients(
-                x=1.0 / x.total_off_diagonal, y=1.0 / y.total_off_diagonal, across=-2.0 / pairs
-            ),
+            Coefficients(x=1.0 / pairs_x, y=1.0 / pairs_y, across=-2.0 / pairs_across),
             skip_diagonal=paired,
             backend=backend,
         )

@@ -22,7 +22,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
@@ -343,7 +343,15 @@ def _table(coefficients: Coefficients, batch: torch.Size, like: Tensor) -> Tenso
     if any(isinstance(c, Tensor) for c in coefficients):
         columns = [torch.as_tensor(c, dtype=wide, device=device) for c in coefficients]
         return torch.stack([c.expand(batch).reshape(-1) for c in columns], dim=-1)
-    return torch.tensor(coefficients, dtype=wide, device=device).expand(len(like), 3)
+    return _table_of_numbers(coefficients, len(like), device)
+
+
+@lru_cache(maxsize=64)
+def _table_of_numbers(coefficients: Coefficients, batch: int, device: torch.device) -> Tensor:
+    # The first call may come from where there are no gradients; later ones need not.
+    with torch.inference_mode(False):
+        row_3 = torch.tensor(coefficients, dtype=torch.float64, device=device)
+        return row_3.repeat(batch, 1)
 
 
 def _apply(function: type[torch.autograd.Function], *given: object) -> Any:
@@ -457,17 +465,17 @@ def _scaled_like(
     upstream_B: Tensor, inputs: Sequence[Tensor], derivatives: Sequence[Tensor], ctx: Any
 ) -> list[Tensor | None]:
     """The stored derivatives times upstream, in the dtypes of the inputs; None where not wanted."""
-    upstream = {upstream_B.dtype: upstream_B}
+    upstream: dict[tuple[torch.dtype, int], Tensor] = {}
     found: list[Tensor | None] = []
     for given, derivative, wanted in zip(inputs, derivatives, ctx.needs_input_grad, strict=False):
         if not wanted:
             found.append(None)
             continue
-        dtype = derivative.dtype
-        if dtype not in upstream:
-            upstream[dtype] = upstream_B.to(dtype)
-        factor = upstream[dtype].reshape(-1, *[1] * (derivative.dim() - 1))
-        found.append((factor * derivative).to(given.dtype))
+        kind = derivative.dtype, derivative.dim()
+        if kind not in upstream:
+            upstream[kind] = upstream_B.to(kind[0]).reshape(-1, *[1] * (kind[1] - 1))
+        scaled = upstream[kind] * derivative
+        found.append(scaled if scaled.dtype == given.dtype else scaled.to(given.dtype))
     return found
 
 

@@ -143,7 +143,7 @@ class Sweep:
             wanted: which of the gradients; None stands for the others.
             threads: None: as many as the sums are worth.
         """
-        x_BND, y_BMD = x_BND.detach().contiguous(), y_BMD.detach().contiguous()
+        x_BND, y_BMD = x_BND.contiguous(), y_BMD.contiguous()
         (B, n, D), m = x_BND.shape, y_BMD.shape[1]
         coefficients_B3 = coefficients_B3.detach().double().contiguous()
         a_BN, b_BM = (
