@@ -9,9 +9,8 @@ Computed outside autocast: kernels in float32 or better, their sums in float64.
 import torch
 from torch import Tensor
 
-from genzoo_rwae_kernels.pair_sums import across, within
+from genzoo_rwae_kernels.pair_sums import Coefficients, contrast
 from genzoo_rwae_kernels.precision import in_working_precision, outside_autocast
-from genzoo_rwae_kernels.radial import Radial
 from genzoo_rwae_kernels.samples import Kernel, check_finite, check_samples, fitted_kernel
 from genzoo_rwae_kernels.weights import paired_total, weighted_sample
 
@@ -19,8 +18,6 @@ __all__ = ["Kernel", "mmd2_biased", "mmd2_unbiased"]
 
 # Rounding of the biased estimate, in units of the dtype's epsilon times the kernel's means.
 _ROUNDINGS = 16.0
-# Pairs of rows up to which the overhead of a call weighs more than a copy of the samples.
-_SMALL = 2**20
 
 
 def mmd2_biased(
@@ -77,17 +74,20 @@ def mmd2_biased(
         check_finite("mmd2_biased", x.rows_ND, y.rows_ND)
         kernel = fitted_kernel(kernel, x.rows_ND, y.rows_ND, x_weights, y_weights)
         a_ND, b_MD = in_working_precision(x.rows_ND, y.rows_ND)
-        # first, while no other sums hold their gradients: it needs the most memory
-        between = across(a_ND, b_MD, x.weights_N, y.weights_N, kernel, backend=backend)
-        sum_x, sum_y = _within_both(
-            a_ND, b_MD, x.weights_N, y.weights_N, kernel, diagonal=True, backend=backend
+        coefficients = Coefficients(
+            x=1.0 / x.total**2, y=1.0 / y.total**2, across=-2.0 / (x.total * y.total)
         )
-        within_x, within_y = sum_x / x.total**2, sum_y / y.total**2
-        mmd2 = within_x + within_y - 2.0 * between / (x.total * y.total)
-        rounding = _ROUNDINGS * torch.finfo(a_ND.dtype).eps * (within_x.abs() + within_y.abs())
+        mmd2, sums = contrast(
+            *(a_ND, b_MD, x.weights_N, y.weights_N, kernel, coefficients),
+            diagonal=True,
+            backend=backend,
+        )
         # In the value alone: at its minimum the estimate keeps its second derivatives.
         below = mmd2.detach().clamp(max=0.0)
-        mmd2 = mmd2 - torch.where(-below <= rounding.detach(), below, 0.0)
+        if bool((below < 0.0).any()):
+            within = (coefficients.x * sums[..., 0]).abs() + (coefficients.y * sums[..., 1]).abs()
+            rounding = _ROUNDINGS * torch.finfo(a_ND.dtype).eps * within
+            mmd2 = mmd2 - torch.where(-below <= rounding, below, 0.0)
     return mmd2.to(torch.promote_types(x_ND.dtype, y_MD.dtype))
 
 
@@ -157,8 +157,9 @@ def mmd2_unbiased(
     with outside_autocast(x_ND.device):
         x = weighted_sample("mmd2_unbiased", "x", x_ND, x_weights, least=2)
         y = weighted_sample("mmd2_unbiased", "y", y_MD, y_weights, least=2)
-        for name, sample in (("x", x), ("y", y)):
-            if not bool(torch.as_tensor(sample.total_off_diagonal > 0).all()):
+        pairs_x, pairs_y = x.total_off_diagonal, y.total_off_diagonal
+        for name, pairs in (("x", pairs_x), ("y", pairs_y)):
+            if isinstance(pairs, Tensor) and not bool((pairs > 0).all()):
                 raise ValueError(
                     f"mmd2_unbiased: {name}_weights: one row outweighs all others beyond "
                     f"float64; wanted two rows that count: raise the small weights"
@@ -166,44 +167,11 @@ def mmd2_unbiased(
         check_finite("mmd2_unbiased", x.rows_ND, y.rows_ND)
         kernel = fitted_kernel(kernel, x.rows_ND, y.rows_ND, x_weights, y_weights)
         a_ND, b_MD = in_working_precision(x.rows_ND, y.rows_ND)
-        # first, while no other sums hold their gradients: it needs the most memory
-        between = across(
-            a_ND, b_MD, x.weights_N, y.weights_N, kernel, skip_diagonal=paired, backend=backend
+        pairs_across = x.total * y.total - (paired_total(x, y) if paired else 0)
+        mmd2, _ = contrast(
+            *(a_ND, b_MD, x.weights_N, y.weights_N, kernel),
+            Coefficients(x=1.0 / pairs_x, y=1.0 / pairs_y, across=-2.0 / pairs_across),
+            skip_diagonal=paired,
+            backend=backend,
         )
-        sum_x, sum_y = _within_both(
-            a_ND, b_MD, x.weights_N, y.weights_N, kernel, diagonal=False, backend=backend
-        )
-        within_x, within_y = sum_x / x.total_off_diagonal, sum_y / y.total_off_diagonal
-        pairs = x.total * y.total - (paired_total(x, y) if paired else 0)
-        mmd2 = within_x + within_y - 2.0 * between / pairs
     return mmd2.to(torch.promote_types(x_ND.dtype, y_MD.dtype))
-
-
-def _within_both(
-    x_ND: Tensor,
-    y_MD: Tensor,
-    a_N: Tensor | None,
-    b_M: Tensor | None,
-    kernel: Kernel,
-    *,
-    diagonal: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    """`within` of both samples; small ones of equal size in one call, for half of its overhead."""
-    one_call = (
-        isinstance(kernel, Radial)  # any other may not take a batch, or may look at whole samples
-        and kernel.has_constant_width
-        and x_ND.shape == y_MD.shape
-        and (a_N is None) == (b_M is None)
-        and x_ND.shape[:-1].numel() * x_ND.shape[-2] <= _SMALL
-    )
-    if not one_call:
-        return (
-            within(x_ND, a_N, kernel, diagonal=diagonal, backend=backend),
-            within(y_MD, b_M, kernel, diagonal=diagonal, backend=backend),
-        )
-    weights_SN = torch.stack([a_N, b_M]) if a_N is not None and b_M is not None else None
-    sums_S = within(
-        torch.stack([x_ND, y_MD]), weights_SN, kernel, diagonal=diagonal, backend=backend
-    )
-    return sums_S[0], sums_S[1]

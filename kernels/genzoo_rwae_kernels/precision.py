@@ -4,6 +4,7 @@ Shapes: N rows of x, M rows of y, D code width; any leading batch dimensions.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ def in_working_precision(x_ND: Tensor, y_MD: Tensor, /) -> tuple[Tensor, Tensor]
         (torch.float32, True)
     """
     dtype = torch.promote_types(torch.float32, torch.promote_types(x_ND.dtype, y_MD.dtype))
+    if x_ND.dtype == dtype == y_MD.dtype:
+        return x_ND, y_MD
     working_ND = x_ND.to(dtype)
     return working_ND, working_ND if y_MD is x_ND else y_MD.to(dtype)
 
@@ -56,7 +59,7 @@ def wide_dtype(device: torch.device, /) -> torch.dtype:
 
 
 def outside_autocast(device: torch.device, /) -> AbstractContextManager[object]:
-    """Context in which autocast is off for a device; no-op for devices that know no autocast.
+    """Context in which autocast is off for a device; no-op where it is off, or not known.
 
     Args:
         device: of the tensors computed inside.
@@ -75,6 +78,11 @@ def outside_autocast(device: torch.device, /) -> AbstractContextManager[object]:
         >>> inside, outside
         (torch.bfloat16, torch.float32)
     """
-    if not torch.amp.is_autocast_available(device.type):
+    if not _knows_autocast(device.type) or not torch.is_autocast_enabled(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+@cache
+def _knows_autocast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind)

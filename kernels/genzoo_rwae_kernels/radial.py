@@ -16,6 +16,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -190,7 +191,7 @@ class ScaleMixture(Radial):
                 f"it; wanted one of them: leave sigma out, or scale by the prior"
             )
 
-    @property
+    @cached_property
     def has_constant_width(self) -> bool:
         numbers = (*self.scales, self.sigma)
         return self.relative_to == "prior" and not any(isinstance(n, Tensor) for n in numbers)

@@ -24,7 +24,7 @@ from genzoo_rwae_kernels.precision import outside_autocast, wide_dtype
 from genzoo_rwae_kernels.radial import Radial, ScaleMixture
 from genzoo_rwae_kernels.samples import Kernel
 
-__all__ = ["across", "has_own_gradients", "refuses", "within"]
+__all__ = ["across", "float32_reach", "has_own_gradients", "refuses", "within"]
 
 # Measured on one core with 2 MB of second-level cache.
 _TILE = 256
@@ -79,6 +79,29 @@ def has_own_gradients(x_ND: Tensor, kernel: Kernel, /) -> bool:
     row_1D = x_ND[..., :1, :].detach()
     with torch.enable_grad():
         return kernel_values(row_1D, row_1D, kernel).requires_grad
+
+
+def float32_reach(kernel: Radial, width: int, /) -> float:
+    """Largest |z|^2 of centred rows up to which products of float32 are exact enough.
+
+    Args:
+        kernel: any radial kernel.
+        width: of the rows.
+
+    Returns:
+        A squared distance; 0 for a kernel of which nothing is known.
+
+    Example:
+        >>> from genzoo_rwae_kernels import Energy, Imq
+        >>> round(float32_reach(Imq(scales=[1.0]), 16)), float32_reach(Energy(), 16)
+        (268, 0.0)
+    """
+    # The slope of these mixtures is steepest at 0; of other kernels nothing is known.
+    if not _is_known_mixture(kernel):
+        return 0.0
+    widths = kernel.widths(width)
+    steepest = sum(1.0 / c for c in widths)
+    return _ROUNDING * len(widths) / (torch.finfo(torch.float32).eps * steepest)
 
 
 def within(
@@ -197,7 +220,7 @@ def _centred(kernel: Radial, *samples: tuple[Tensor, Tensor]) -> list[_Centred]:
     tables = [_table(x_BND, centre_B1D) for x_BND, _ in samples]
     if dtype == torch.float32:
         largest = max(float(rows_BNE[..., -1].amax()) for rows_BNE in tables)
-        if not _float32_suffices(kernel, largest, width):
+        if not largest <= float32_reach(kernel, width):
             tables = [_table(x_BND, centre_B1D.double()) for x_BND, _ in samples]
     return [
         _Centred(
@@ -220,16 +243,6 @@ def _table(x_BND: Tensor, centre_B1D: Tensor) -> Tensor:
     rows_BNE[..., width] = 1.0
     torch.sum(z_BND.square(), dim=-1, out=rows_BNE[..., width + 1])
     return rows_BNE
-
-
-def _float32_suffices(kernel: Radial, largest_square: float, width: int) -> bool:
-    # The slope of these mixtures is steepest at 0; of other kernels nothing is known.
-    if not _is_known_mixture(kernel):
-        return False
-    widths = kernel.widths(width)
-    steepest = sum(1.0 / c for c in widths)
-    eps = torch.finfo(torch.float32).eps
-    return eps * largest_square * steepest <= _ROUNDING * len(widths)
 
 
 def _sweep(x: _Centred, y: _Centred, kernel: Radial, *, skip_diagonal: bool) -> None:

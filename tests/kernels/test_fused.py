@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ CPU = torch.device("cpu")
 FEW = settings(max_examples=25, deadline=None)
 SEEDS = st.integers(0, 2**31 - 1)
 SIZES = st.integers(1, 70)
+OF_GRADIENTS = 3e-6  # of the pulls; the project asks for 5e-6 of their sum
 
 
 def _no_compiler() -> str:
@@ -136,8 +138,8 @@ def assert_across(x: Tensor, y: Tensor, a: Tensor, b: Tensor, kernel: Radial, sk
     assert value.dtype == torch.float64
     assert x_gradient.dtype == torch.float32
     assert_near(value, wanted.value, wanted.value_size)
-    assert_near(x_gradient, wanted.x_gradient, wanted.gradient_size)
-    assert_near(y_gradient, wanted.y_gradient, wanted.gradient_size)
+    assert_near(x_gradient, wanted.x_gradient, wanted.gradient_size, OF_GRADIENTS)
+    assert_near(y_gradient, wanted.y_gradient, wanted.gradient_size, OF_GRADIENTS)
     assert_near(x_potential, wanted.x_potential, wanted.potential_size)
     assert_near(y_potential, wanted.y_potential, wanted.potential_size)
 
@@ -146,7 +148,8 @@ def assert_within(x: Tensor, w: Tensor, kernel: Radial) -> None:
     value, gradient, potential = fused.within(x, w, kernel)
     wanted = Oracle(x, x, w, w, kernel, skip=True)
     assert_near(value, wanted.value, wanted.value_size)
-    assert_near(gradient, wanted.x_gradient + wanted.y_gradient, 2 * wanted.gradient_size)
+    gradient_wanted = wanted.x_gradient + wanted.y_gradient
+    assert_near(gradient, gradient_wanted, 2 * wanted.gradient_size, OF_GRADIENTS)
     assert_near(potential, wanted.x_potential, wanted.potential_size)
 
 
@@ -187,6 +190,121 @@ def test_offsets_and_far_clusters(kernel: Radial, offset: float, apart: float) -
     of_x, of_y = weights(2, 1, 60), weights(3, 1, 50)
     assert_across(x, y, of_x, of_y, kernel, skip=False)
     assert_within(x, of_x, kernel)
+
+
+def found_by(reach: float, kernel: Radial, *given: Tensor, **options: object) -> library.Sums:
+    """Sums by products where rows lie within `reach`: 0 is by differences, 1e9 by products."""
+    x, y, a, b = given
+    coefficients = torch.tensor([[1.5, 0.5, -2.0]], dtype=torch.float64).expand(len(x), 3)
+    profile = replace(profile_of(kernel, x.shape[-1]), reach=reach)
+    return library.load()(profile, x, y, a, b, coefficients, **options)
+
+
+@two_kernels
+@pytest.mark.parametrize("reach", [0.0, 1e9], ids=["differences", "products"])
+@pytest.mark.parametrize("shape", [(2, 37, 37, 5), (1, 300, 261, 40), (3, 20, 90, 17)])
+@pytest.mark.parametrize("skip", [False, True])
+def test_both_ways_are_the_formula_with_all_three_sums_at_once(
+    kernel: Radial, reach: float, shape: tuple[int, ...], skip: bool
+) -> None:
+    b, n, m, d = shape
+    x, y = draw(0, b, n, d), draw(1, b, m, d) + 0.3
+    y[:, 0] = x[:, 0]
+    of_x, of_y = weights(2, b, n), weights(3, b, m)
+    found = found_by(reach, kernel, x, y, of_x, of_y, skip_diagonal=skip and n == m)
+    xx, yy = Oracle(x, x, of_x, of_x, kernel, True), Oracle(y, y, of_y, of_y, kernel, True)
+    xy = Oracle(x, y, of_x, of_y, kernel, skip and n == m)
+    sums, sizes = (
+        torch.stack([getattr(part, name) for part in (xx, yy, xy)], dim=-1)
+        for name in ("value", "value_size")
+    )
+    assert_near(found.sums_B3, sums, sizes)
+    torch.testing.assert_close(
+        found.value_B, found.sums_B3 @ torch.tensor([1.5, 0.5, -2.0], dtype=torch.float64)
+    )
+    size = 3.0 * xx.gradient_size + yy.gradient_size + 2.0 * xy.gradient_size
+    wanted = 1.5 * (xx.x_gradient + xx.y_gradient) - 2.0 * xy.x_gradient
+    assert_near(found.x_gradient_BND, wanted, size, OF_GRADIENTS)
+    wanted = 0.5 * (yy.x_gradient + yy.y_gradient) - 2.0 * xy.y_gradient
+    assert_near(found.y_gradient_BMD, wanted, size, OF_GRADIENTS)
+    size = xx.potential_size + yy.potential_size + xy.potential_size
+    assert_near(found.a_gradient_BN, 3.0 * xx.x_potential - 2.0 * xy.x_potential, size)
+    assert_near(found.b_gradient_BM, yy.x_potential - 2.0 * xy.y_potential, size)
+
+
+@two_kernels
+def test_products_leave_equal_rows_at_distance_0(kernel: Radial) -> None:
+    row = draw(0, 1, 1, 61)
+    x, y = row.expand(1, 20, 61), row.expand(1, 30, 61)
+    found = found_by(1e9, kernel, x, y, None, None)
+    height = kernel.at_zero(61)
+    assert found.sums_B3.tolist() == [[height * 20 * 19, height * 30 * 29, height * 20 * 30]]
+    assert not found.x_gradient_BND.any()
+    assert not found.y_gradient_BMD.any()
+
+
+@two_kernels
+def test_far_clusters_are_met_by_differences_and_near_ones_by_products(kernel: Radial) -> None:
+    x, y, none = draw(0, 2, 80, 16), draw(1, 2, 70, 16), (None, None)
+    x[1, ::2] += 300.0  # in one element of the batch alone
+
+    def same(one: library.Sums, other: library.Sums, b: int) -> bool:
+        return torch.equal(one.x_gradient_BND[b], other.x_gradient_BND[b])
+
+    chosen = found_by(profile_of(kernel, 16).reach, kernel, x, y, *none)
+    by_products, by_differences = (found_by(r, kernel, x, y, *none) for r in (1e9, 0.0))
+    assert same(chosen, by_products, 0)
+    assert not same(chosen, by_differences, 0)
+    assert same(chosen, by_differences, 1)
+    assert not same(chosen, by_products, 1)
+    # An offset of all rows is no distance.
+    offset = found_by(profile_of(kernel, 16).reach, kernel, x + 64.0, y + 64.0, *none)
+    assert float((offset.x_gradient_BND[0] - chosen.x_gradient_BND[0]).norm()) <= 1e-5 * float(
+        chosen.x_gradient_BND[0].norm()
+    )
+
+
+@pytest.mark.parametrize("kind", [Imq, Rbf])
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+def test_at_the_largest_reach_of_products_gradients_are_within_5e_6(
+    kind: type[Imq] | type[Rbf], scale: float
+) -> None:
+    # Two clusters, the hardest case: rows far from the centre, most of the pull between near ones.
+    kernel = kind(scales=[scale])
+    reach = profile_of(kernel, 8).reach
+    sides = torch.arange(200).remainder(2)[:, None] - 0.5
+    x = 0.5 * draw(0, 1, 200, 8)
+    gap, more = 0.0, 0.25
+
+    def largest(gap: float) -> float:
+        z = x + gap * sides
+        return float((z - z.mean(dim=1, keepdim=True)).square().sum(-1).max())
+
+    while largest(gap + more) < reach:
+        gap += more
+    assert gap > 0.0
+    x, ones = x + gap * sides, torch.ones(1, 200)
+    gradient = fused.within(x, ones, kernel)[1]
+    oracle = Oracle(x, x, ones, ones, kernel, skip=True)
+    wanted = oracle.x_gradient + oracle.y_gradient
+    assert float((gradient - wanted).norm() / wanted.norm()) < 5e-6
+
+
+def test_no_weights_are_weights_of_1_and_what_is_not_wanted_is_not_made() -> None:
+    x, y = draw(0, 2, 40, 9), draw(1, 2, 50, 9)
+    coefficients = torch.tensor([[1.0, 2.0, -3.0]]).expand(2, 3)
+    weighted = fused.contrast(x, y, torch.ones(2, 40), torch.ones(2, 50), coefficients, Imq())
+    plain = fused.contrast(x, y, None, None, coefficients, Imq())
+    assert all(torch.equal(one, other) for one, other in zip(weighted, plain, strict=True))
+    some = fused.contrast(
+        *(x, y, None, None, coefficients, Imq()), wanted=(False, True, False, False)
+    )
+    assert [part is None for part in some] == [False, False, True, False, True, True]
+    none = fused.contrast(
+        *(x, y, None, None, coefficients, Imq()), wanted=(False, False, False, False)
+    )
+    assert torch.equal(none[0], plain[0])
+    assert torch.equal(some[3], plain[3])
 
 
 @two_kernels
@@ -263,15 +381,17 @@ def test_a_batch_is_the_loop(kernel: Radial) -> None:
 
 @pytest.mark.parametrize(("b", "n", "m"), [(1, 900, 700), (40, 20, 33), (1, 1300, 5)])
 def test_the_number_of_threads_changes_nothing(b: int, n: int, m: int) -> None:
-    profile, sweep = profile_of(Imq(), 7), library.load()
+    sweep, coefficients = library.load(), draw(4, b, 3).double()
     x, y, of_x, of_y = draw(0, b, n, 7), draw(1, b, m, 7), weights(2, b, n), weights(3, b, m)
-    for arguments in ((x, of_x), (x, of_x, y, of_y)):
-        one = sweep(profile, *arguments, threads=1)
+    for reach in (0.0, 1e9):
+        profile = replace(profile_of(Imq(), 7), reach=reach)
+        arguments = (profile, x, y, of_x, of_y, coefficients)
+        one = sweep(*arguments, threads=1)
         for threads in (2, 3, 8):
             for _ in range(3):
-                several = sweep(profile, *arguments, threads=threads)
-                for name, part in vars(one).items():
-                    assert part is None or torch.equal(part, getattr(several, name)), name
+                several = sweep(*arguments, threads=threads)
+                for name, part in one._asdict().items():
+                    assert torch.equal(part, getattr(several, name)), name
 
 
 def test_non_contiguous_rows_and_weights() -> None:
@@ -315,8 +435,11 @@ def test_input_that_does_not_fit_is_refused() -> None:
         fused.within(x, w[:, :3], Imq())
     with pytest.raises(ValueError, match=r"x \[2, 4, 3\] and y \[2, 4, 2\]"):
         fused.across(x, x[..., :2], w, w, Imq())
+    with pytest.raises(ValueError, match=r"contrast: x is torch.float32.*y torch.float64"):
+        fused.contrast(x, x.double(), w, w, torch.ones(2, 3), Imq())
+    other = library.Profile("other", (1.0,), 0.0, 1.0)
     with pytest.raises(ValueError, match="does not know the profile 'other'"):
-        library.load()(library.Profile("other", (1.0,), 0.0, 1.0), x, w)
+        library.load()(other, x, x, w, w, torch.ones(2, 3))
 
 
 # Building and keeping.
@@ -399,14 +522,16 @@ def test_a_bad_build_disables_itself(
     unloaded: pytest.MonkeyPatch, small: Path, tmp_path: Path
 ) -> None:
     text = library.SOURCE.read_text()
-    right, wrong = "const V difference = row[r] - y_j;", "const V difference = row[r] + y_j;"
-    assert right in text
-    small.write_text(text.replace(right, wrong))
+    small.write_text(text)
     for header in library.SOURCE.parent.glob("*.hpp"):
         shutil.copy(header, small.parent)
+    inner = small.parent / "meeting.hpp"
+    right, wrong = "opposite[r % 2] += g * row[r];", "opposite[r % 2] -= g * row[r];"
+    assert right in inner.read_text()
+    inner.write_text(inner.read_text().replace(right, wrong))
     unloaded.setattr(library, "SOURCE", small)
     assert "self-test" in fused.why_not()
-    assert "gradient of imq across is off by" in fused.why_not()
+    assert "gradient of x of imq by products: off by" in fused.why_not()
     assert kept(tmp_path) == []
 
 

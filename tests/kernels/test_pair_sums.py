@@ -19,7 +19,7 @@ from genzoo_rwae_kernels import (
     compiled,
     pair_sums,
 )
-from genzoo_rwae_kernels.pair_sums import BACKENDS, across, within
+from genzoo_rwae_kernels.pair_sums import BACKENDS, Coefficients, across, contrast, within
 from torch import Tensor
 
 
@@ -134,6 +134,81 @@ def test_no_weights_are_weights_of_1(backend: str) -> None:
     assert found.dtype == torch.float64
     for some in ((ones_N, ones_M), (None, ones_M), (ones_N, None)):
         torch.testing.assert_close(across(x_TND, y_TMD, *some, Imq(), backend=backend), found)
+
+
+def parts(*given: Tensor, kernel: Kernel, flag: bool, backend: str) -> Tensor:
+    """A contrast from `within` and `across`, its coefficients [3, T]."""
+    x_TND, y_TMD, a_TN, b_TM, c_3T = given
+    return (
+        c_3T[0] * within(x_TND, a_TN, kernel, diagonal=flag, backend=backend)
+        + c_3T[1] * within(y_TMD, b_TM, kernel, diagonal=flag, backend=backend)
+        + c_3T[2] * across(x_TND, y_TMD, a_TN, b_TM, kernel, skip_diagonal=flag, backend=backend)
+    )
+
+
+def at_once(*given: Tensor, kernel: Kernel, flag: bool, backend: str) -> Tensor:
+    x_TND, y_TMD, a_TN, b_TM, c_3T = given
+    options = {"diagonal": flag, "skip_diagonal": flag, "backend": backend}
+    found = contrast(x_TND, y_TMD, a_TN, b_TM, kernel, Coefficients(*c_3T), **options)
+    assert not found.sums.requires_grad
+    torch.testing.assert_close((found.sums * c_3T.T).sum(-1).detach(), found.value.detach())
+    return found.value
+
+
+def some_given(m: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    x_TND, y_TMD = draw(0, 3, 20, 4, dtype=dtype), draw(1, 3, m, 4, dtype=dtype)
+    a_TN, b_TM = draw(2, 3, 20, dtype=dtype).abs(), draw(3, 3, m, dtype=dtype).abs()
+    return [x_TND, y_TMD, a_TN, b_TM, draw(4, 3, 3, dtype=torch.float64)]
+
+
+@each_backend
+@pytest.mark.parametrize("kernel", [Imq(), Rbf(), Energy()], ids=["imq", "rbf", "energy"])
+@pytest.mark.parametrize(("m", "flag"), [(20, False), (20, True), (31, False)])
+def test_a_contrast_is_made_of_the_sums(backend: str, kernel: Kernel, m: int, flag: bool) -> None:
+    options = {"kernel": kernel, "flag": flag}
+    given = some_given(m)
+    found = with_gradients(lambda *g: at_once(*g, backend=backend, **options), *given)
+    wide = [one.double() for one in given]
+    wanted = with_gradients(lambda *g: parts(*g, backend="eager", **options), *wide)
+    for one, other in zip(found, wanted, strict=True):
+        scale = float(other.abs().max())
+        torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=2e-6 * scale)
+
+
+@each_backend
+def test_second_derivatives_of_a_contrast_are_those_of_the_formula(backend: str) -> None:
+    # The weights and the coefficients are functions of the rows, as those of a mask that is learnt.
+    x_TND, y_TMD, *_ = some_given(20, torch.float64)
+
+    def derivatives(dtype: torch.dtype, backend: str) -> list[Tensor]:
+        x, y = (given.to(dtype).requires_grad_() for given in (x_TND, y_TMD))
+        a, c = x.sum(-1).sigmoid(), y.mean(dim=(-2, -1)).cos().double()
+        given = (x, y, a, a.flip(0), torch.stack([c, c.square(), -2.0 * c]))
+        value = at_once(*given, kernel=Imq(), flag=False, backend=backend)
+        first = torch.autograd.grad(value.sum(), (x, y), create_graph=True)
+        second = torch.autograd.grad(sum(one.square().sum() for one in first), (x, y))
+        return [one.detach().double() for one in (*first, *second)]
+
+    wanted = derivatives(torch.float64, "eager")
+    for one, other in zip(derivatives(torch.float32, backend), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+
+@each_backend
+def test_a_contrast_without_weights_has_plain_numbers_for_coefficients(backend: str) -> None:
+    x_ND, y_MD = draw(0, 2, 3, 12, 4), draw(1, 2, 3, 15, 4)
+    numbers = Coefficients(x=0.5, y=0.25, across=-1.0)
+    found, sums = contrast(x_ND, y_MD, None, None, Imq(), numbers, diagonal=True, backend=backend)
+    ones = (torch.ones(2, 3, 12), torch.ones(2, 3, 15))
+    wanted, _ = contrast(x_ND, y_MD, *ones, Imq(), numbers, diagonal=True, backend="eager")
+    assert found.shape == (2, 3)
+    assert sums.shape == (2, 3, 3)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+    x_ND.requires_grad_()
+    value = contrast(x_ND, y_MD, None, None, Imq(), numbers, backend=backend).value
+    (gradient,) = torch.autograd.grad(value.sum(), x_ND)
+    assert gradient.shape == x_ND.shape
+    assert contrast(x_ND[0, 0], y_MD[0, 0], None, None, Imq(), numbers).value.shape == ()
 
 
 OTHERS = [
@@ -347,6 +422,15 @@ class TestChoice:
             ),
             "across: skip_diagonal with 4 rows of x and 5 rows of y",
             id="no diagonal",
+        ),
+        pytest.param(
+            lambda: contrast(
+                *(torch.zeros(4, 2), torch.zeros(5, 2), None, None, Imq()),
+                Coefficients(1.0, 1.0, 1.0),
+                skip_diagonal=True,
+            ),
+            "contrast: skip_diagonal with 4 rows of x and 5 rows of y",
+            id="no diagonal of a contrast",
         ),
         pytest.param(
             lambda: within(torch.zeros(0, 2), None, Imq()), "within: x is empty", id="no rows"

@@ -12,10 +12,10 @@ on the number of threads.
 import torch
 from torch import Tensor
 
-from genzoo_rwae_kernels.fused.library import load, why_not
+from genzoo_rwae_kernels.fused.library import Kinds, Sums, Wanted, load, why_not
 from genzoo_rwae_kernels.fused.profiles import profile_of, refuses_kernel
 
-__all__ = ["across", "available", "refuses", "why_not", "within"]
+__all__ = ["across", "available", "contrast", "refuses", "why_not", "within"]
 
 
 def available() -> bool:
@@ -66,8 +66,10 @@ def within(x_BND: Tensor, w_BN: Tensor, kernel: object, /) -> tuple[Tensor, Tens
     Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3), first and second sum.
     """
     _check("within", x_BND, w_BN, kernel)
-    sums = load()(profile_of(kernel, x_BND.shape[-1]), x_BND, w_BN)
-    return sums.value_B, sums.x_gradient_BND, sums.x_potential_BN
+    found = _sums(x_BND, x_BND[:, :0], w_BN, None, kernel, Kinds.WITHIN_X)
+    assert found.x_gradient_BND is not None
+    assert found.a_gradient_BN is not None
+    return found.sums_B3[:, 0], found.x_gradient_BND, 0.5 * found.a_gradient_BN
 
 
 def across(
@@ -100,35 +102,110 @@ def across(
     Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3), third sum.
     """
     _check("across", x_BND, a_BN, kernel)
-    _check("across", y_BMD, b_BM, kernel)
-    if x_BND.shape[0] != y_BMD.shape[0] or x_BND.shape[2] != y_BMD.shape[2]:
-        raise ValueError(
-            f"fused.across: x {list(x_BND.shape)} and y {list(y_BMD.shape)}; wanted one batch "
-            f"size and one width: [B, N, D] and [B, M, D]"
-        )
-    profile = profile_of(kernel, x_BND.shape[-1])
-    sums = load()(profile, x_BND, a_BN, y_BMD, b_BM, skip_diagonal=skip_diagonal)
-    assert sums.y_gradient_BMD is not None
-    assert sums.y_potential_BM is not None
+    _check_pair("across", x_BND, y_BMD, b_BM)
+    found = _sums(x_BND, y_BMD, a_BN, b_BM, kernel, Kinds.ACROSS, skip_diagonal)
+    assert found.x_gradient_BND is not None
+    assert found.y_gradient_BMD is not None
+    assert found.a_gradient_BN is not None
+    assert found.b_gradient_BM is not None
     return (
-        sums.value_B,
-        sums.x_gradient_BND,
-        sums.y_gradient_BMD,
-        sums.x_potential_BN,
-        sums.y_potential_BM,
+        found.sums_B3[:, 2],
+        found.x_gradient_BND,
+        found.y_gradient_BMD,
+        found.a_gradient_BN,
+        found.b_gradient_BM,
     )
 
 
-def _check(caller: str, rows_BND: Tensor, weights_BN: Tensor, kernel: object) -> None:
+def contrast(
+    x_BND: Tensor,
+    y_BMD: Tensor,
+    a_BN: Tensor | None,
+    b_BM: Tensor | None,
+    coefficients_B3: Tensor,
+    kernel: object,
+    /,
+    *,
+    skip_diagonal: bool = False,
+    wanted: tuple[bool, bool, bool, bool] = (True, True, True, True),
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """A combination of the sums within x, within y (i != j) and across, and its derivatives.
+
+    Args:
+        x_BND: [B, N, D], float32, N >= 1.
+        y_BMD: [B, M, D], float32, M >= 1.
+        a_BN: [B, N], floating; None: all 1.
+        b_BM: [B, M], floating; None: all 1.
+        coefficients_B3: of the three sums.
+        kernel: one that `refuses` does not refuse.
+        skip_diagonal: leave the pairs (x_i, y_i) out of the sum across.
+        wanted: which of the gradients with respect to x, y, a and b.
+
+    Returns:
+        value [B], the sums times their coefficients, float64; the sums [B, 3], its gradient with
+        respect to the coefficients; its gradients with respect to x and y, float32, and to a and
+        b, float64; None: not wanted. None of them carries a graph.
+
+    Raises:
+        ValueError: this backend refuses the input, or shapes do not fit.
+
+    Source: Gretton et al. 2012, JMLR 13, p. 723-773, Eq. (3).
+    """
+    _check_shapes("contrast", x_BND, a_BN)
+    _check_pair("contrast", x_BND, y_BMD, b_BM)
+    profile = profile_of(kernel, x_BND.shape[-1])
+    return load()(
+        *(profile, x_BND, y_BMD, a_BN, b_BM, coefficients_B3),
+        skip_diagonal=skip_diagonal,
+        wanted=Wanted(*wanted),
+    )
+
+
+def _sums(
+    x_BND: Tensor,
+    y_BMD: Tensor,
+    a_BN: Tensor,
+    b_BM: Tensor | None,
+    kernel: object,
+    kind: Kinds,
+    skip_diagonal: bool = False,
+) -> Sums:
+    alone = [float(kind == one) for one in (Kinds.WITHIN_X, Kinds.WITHIN_Y, Kinds.ACROSS)]
+    alone_B3 = torch.tensor(alone, dtype=torch.float64, device=x_BND.device).expand(len(x_BND), 3)
+    profile = profile_of(kernel, x_BND.shape[-1])
+    return load()(
+        profile, x_BND, y_BMD, a_BN, b_BM, alone_B3, kinds=kind, skip_diagonal=skip_diagonal
+    )
+
+
+def _check(caller: str, rows_BND: Tensor, weights_BN: Tensor | None, kernel: object) -> None:
     reason = refuses(kernel, rows_BND.dtype, rows_BND.device)
     if reason:
         raise ValueError(f"fused.{caller}: {reason}; wanted what fused.refuses lets pass")
+    _check_shapes(caller, rows_BND, weights_BN)
+
+
+def _check_pair(caller: str, x_BND: Tensor, y_BMD: Tensor, b_BM: Tensor | None) -> None:
+    _check_shapes(caller, y_BMD, b_BM)
+    if x_BND.shape[0] != y_BMD.shape[0] or x_BND.shape[2] != y_BMD.shape[2]:
+        raise ValueError(
+            f"fused.{caller}: x {list(x_BND.shape)} and y {list(y_BMD.shape)}; wanted one batch "
+            f"size and one width: [B, N, D] and [B, M, D]"
+        )
+    if not x_BND.dtype == y_BMD.dtype == torch.float32 or not x_BND.is_cpu or not y_BMD.is_cpu:
+        raise ValueError(
+            f"fused.{caller}: x is {x_BND.dtype} on {x_BND.device} and y {y_BMD.dtype} on "
+            f"{y_BMD.device}; wanted float32 on the CPU"
+        )
+
+
+def _check_shapes(caller: str, rows_BND: Tensor, weights_BN: Tensor | None) -> None:
     if rows_BND.dim() != 3 or 0 in rows_BND.shape[1:]:
         raise ValueError(
             f"fused.{caller}: rows of shape {list(rows_BND.shape)}; wanted [B, N, D] with at "
             f"least one row and one column"
         )
-    if weights_BN.shape != rows_BND.shape[:2]:
+    if weights_BN is not None and weights_BN.shape != rows_BND.shape[:2]:
         raise ValueError(
             f"fused.{caller}: weights of shape {list(weights_BN.shape)} for rows of shape "
             f"{list(rows_BND.shape)}; wanted one weight for each row, {list(rows_BND.shape[:2])}"

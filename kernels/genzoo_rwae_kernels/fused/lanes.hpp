@@ -29,7 +29,56 @@ inline V load(const float* from) {
     return v;
 }
 inline void store(float* to, V v) { std::memcpy(to, &v, sizeof v); }
+
+// The first `width` numbers, 0 beyond; all W of them for a larger width.
+inline V load(const float* from, int64_t width) {
+#if defined(__AVX512F__)
+    const __mmask16 mask = width >= W ? 0xffff : static_cast<__mmask16>((1u << width) - 1u);
+    return (V)_mm512_maskz_loadu_ps(mask, from);
+#else
+    if (width >= W) return load(from);
+    V v = {};
+    std::memcpy(&v, from, width * sizeof(float));
+    return v;
+#endif
+}
 inline V all(float value) { return value - V{}; }
+inline float sum(V v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    float total = 0.0f;
+    for (int l = 0; l < W; ++l) total += v[l];
+    return total;
+#endif
+}
+// Rows become columns: halves are exchanged, then quarters, and so on.
+inline void transpose(V (&v)[W]) {
+#if defined(__clang__)  // has no shuffle of two vectors by a vector
+    V columns[W];
+    for (int i = 0; i < W; ++i)
+        for (int l = 0; l < W; ++l) columns[l][i] = v[i][l];
+    std::memcpy(&v, &columns, sizeof v);
+#else
+#pragma GCC unroll 4
+    for (int step = W / 2; step > 0; step /= 2) {
+        Mask upper = {}, lower = {};
+#pragma GCC unroll 16
+        for (int l = 0; l < W; ++l) {
+            upper[l] = l & step ? W + l - step : l;
+            lower[l] = l & step ? W + l : l + step;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < W; ++i) {
+            if (i & step) continue;
+            const V a = v[i], b = v[i + step];
+            v[i] = __builtin_shuffle(a, b, upper);
+            v[i + step] = __builtin_shuffle(a, b, lower);
+        }
+    }
+#endif
+}
+
 inline Mask bits(V v) { return reinterpret_cast<Mask>(v); }
 inline V unbits(Mask m) { return reinterpret_cast<V>(m); }
 
@@ -60,9 +109,11 @@ inline V square_root(V v) {
 // 2^(d * rate) for d * rate < 127; below 2^-126 the result is 0.
 inline V power_of_two(V d, float rate) {
     constexpr float TO_INTEGER = 12582912.0f;  // 1.5 * 2^23: the sum's last bits are the integer
-    const V shifted = d * rate + TO_INTEGER;
+    const V whole = d * rate;
+    const V t = whole < -150.0f ? all(-150.0f) : whole;
+    const V shifted = t + TO_INTEGER;
     const V integer = shifted - TO_INTEGER;
-    const V f = d * rate - integer;  // in [-1/2, 1/2]; one rounding, so exact
+    const V f = t - integer;  // in [-1/2, 1/2]
     // Least relative error of degree 6 on the interval: 1.9e-9.
     V p = all(0.0001534581160737527f);
     p = p * f + 0.001339993121645363f;
@@ -71,8 +122,12 @@ inline V power_of_two(V d, float rate) {
     p = p * f + 0.24022646890620272f;
     p = p * f + 0.6931472057372615f;
     p = p * f + 1.0000000005541694f;
+#if defined(__AVX512F__)
+    return (V)_mm512_scalef_ps((__m512)p, (__m512)integer);
+#else
     const V scaled = unbits(bits(p) + (bits(shifted) << 23));
-    return d * rate < -126.0f ? V{} : scaled;
+    return t < -126.0f ? V{} : scaled;
+#endif
 }
 
 constexpr double LOG2_E = 1.4426950408889634;

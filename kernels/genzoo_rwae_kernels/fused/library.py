@@ -5,14 +5,17 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
+from enum import IntFlag
+from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from genzoo_rwae_kernels.fused.build import BuildError, library_files
 
-__all__ = ["Profile", "Sums", "Sweep", "load", "why_not"]
+__all__ = ["Kinds", "Profile", "Sums", "Sweep", "Wanted", "load", "why_not"]
 
 SOURCE = Path(__file__).with_name("pair_sums.cpp")
 SWITCH = "GENZOO_FUSED"
@@ -33,29 +36,63 @@ class Profile:
         lengths: one for each scale; squared lengths C_s or lengths, as the profile asks.
         shape: a further number, 0 where the profile asks for none.
         cap: squared distances are cut off here, so that no step overflows.
+        reach: largest squared distance of a row from the centre of all rows up to which products
+            of float32 do for differences; 0: nowhere.
     """
 
     name: str
     lengths: tuple[float, ...]
     shape: float
     cap: float
+    reach: float = 0.0
+
+    @cached_property
+    def arguments(self) -> tuple[object, ...]:
+        """The profile as the compiled function's first arguments."""
+        count = len(self.lengths)
+        lengths = (ctypes.c_double * count)(*self.lengths)
+        return (self.name.encode(), count, lengths, self.shape, self.cap, self.reach)
 
 
-@dataclass(frozen=True)
-class Sums:
-    """What one sweep gives; of y only across.
+class Kinds(IntFlag):
+    """The sums that are asked for, as the compiled code counts them."""
+
+    WITHIN_X = 1
+    WITHIN_Y = 2
+    ACROSS = 4
+
+
+ALL = Kinds.WITHIN_X | Kinds.WITHIN_Y | Kinds.ACROSS
+
+
+class Wanted(NamedTuple):
+    """Which gradients are asked for: of the rows of x and of y, of their weights a and b."""
+
+    x: bool = True
+    y: bool = True
+    a: bool = True
+    b: bool = True
+
+
+EVERYTHING = Wanted()
+
+
+class Sums(NamedTuple):
+    """What one sweep gives.
 
     Attributes:
-        value_B: float64.
-        x_gradient_BND, y_gradient_BMD: float32, of the value with respect to the rows.
-        x_potential_BN, y_potential_BM: float64.
+        value_B: the sums times their coefficients, float64.
+        sums_B3: within x, within y (i != j) and across, float64; 0 where not asked for.
+        x_gradient_BND, y_gradient_BMD: of the value, float32.
+        a_gradient_BN, b_gradient_BM: likewise, float64. None: not asked for.
     """
 
     value_B: Tensor
-    x_gradient_BND: Tensor
-    x_potential_BN: Tensor
-    y_gradient_BMD: Tensor | None = None
-    y_potential_BM: Tensor | None = None
+    sums_B3: Tensor
+    x_gradient_BND: Tensor | None
+    y_gradient_BMD: Tensor | None
+    a_gradient_BN: Tensor | None
+    b_gradient_BM: Tensor | None
 
 
 class Sweep:
@@ -72,56 +109,75 @@ class Sweep:
         whole, real, at = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
         self._function.restype = ctypes.c_int
         self._function.argtypes = [
-            *(ctypes.c_char_p, whole, ctypes.POINTER(real), real, real),
+            *(ctypes.c_char_p, whole, ctypes.POINTER(real), real, real, real),
             *(whole, whole, whole, whole),
-            *(at, at, at, at, ctypes.c_int, ctypes.c_int),
-            *(at, at, at, at, at),
+            *(at, at, at, at, at, ctypes.c_int, ctypes.c_int, ctypes.c_int),
+            *(at, at, at, at, at, at),
         ]
 
     def __call__(
         self,
         profile: Profile,
         x_BND: Tensor,
-        a_BN: Tensor,
-        y_BMD: Tensor | None = None,
-        b_BM: Tensor | None = None,
+        y_BMD: Tensor,
+        a_BN: Tensor | None,
+        b_BM: Tensor | None,
+        coefficients_B3: Tensor,
         *,
+        kinds: Kinds = ALL,
         skip_diagonal: bool = False,
+        wanted: Wanted = EVERYTHING,
         threads: int | None = None,
     ) -> Sums:
-        """Sums within x, or across x and y. Rows float32, at least one; weights of any dtype."""
-        x_BND, a_BN = x_BND.detach().contiguous(), a_BN.detach().double().contiguous()
-        B, n, D = x_BND.shape
-        m = 0
-        value_B = torch.empty(B, dtype=torch.float64, device=x_BND.device)
-        gradients, potentials = [torch.empty_like(x_BND)], [torch.empty_like(a_BN)]
-        if y_BMD is not None and b_BM is not None:
-            y_BMD, b_BM = y_BMD.detach().contiguous(), b_BM.detach().double().contiguous()
-            m = y_BMD.shape[1]
-            gradients.append(torch.empty_like(y_BMD))
-            potentials.append(torch.empty_like(b_BM))
-        pairs = B * n * (m or (n + 1) // 2)
+        """The sums, the value that they make with the coefficients, and its gradients.
+
+        Args:
+            profile: the kernel.
+            x_BND: float32, at least one row.
+            y_BMD: float32, any number of rows.
+            a_BN: weights of x; None: all 1.
+            b_BM: weights of y; None: all 1.
+            coefficients_B3: of the sums within x, within y and across.
+            kinds: which of the sums.
+            skip_diagonal: leave the pairs (x_i, y_i) out of the sum across.
+            wanted: which of the gradients; None stands for the others.
+            threads: None: as many as the sums are worth.
+        """
+        x_BND, y_BMD = x_BND.contiguous(), y_BMD.contiguous()
+        (B, n, D), m = x_BND.shape, y_BMD.shape[1]
+        coefficients_B3 = coefficients_B3.detach().double().contiguous()
+        a_BN, b_BM = (
+            None if given is None else given.detach().double().contiguous()
+            for given in (a_BN, b_BM)
+        )
+        empty = partial(torch.empty, dtype=torch.float64, device=x_BND.device)
+        found = Sums(
+            empty(B),
+            empty(B, 3),
+            torch.empty_like(x_BND) if wanted.x else None,
+            torch.empty_like(y_BMD) if wanted.y else None,
+            empty(B, n) if wanted.a else None,
+            empty(B, m) if wanted.b else None,
+        )
         if threads is None:
-            threads = max(1, min(torch.get_num_threads(), pairs * D // GRAIN))
+            threads = torch.get_num_threads()
+            if threads > 1:
+                pairs = n * n // 2 * bool(kinds & Kinds.WITHIN_X)
+                pairs += m * m // 2 * bool(kinds & Kinds.WITHIN_Y)
+                pairs += n * m * bool(kinds & Kinds.ACROSS)
+                threads = max(1, min(threads, B * pairs * D // GRAIN))
         code = self._function(
-            profile.name.encode(),
-            len(profile.lengths),
-            (ctypes.c_double * len(profile.lengths))(*profile.lengths),
-            *(profile.shape, profile.cap),
+            *profile.arguments,
             *(B, n, m, D),
-            *(_at(x_BND), _at(y_BMD), _at(a_BN), _at(b_BM)),
-            *(skip_diagonal, threads),
-            _at(value_B),
-            *(_at(gradients[0]), _at(gradients[1] if m else None)),
-            *(_at(potentials[0]), _at(potentials[1] if m else None)),
+            *map(_at, (x_BND, y_BMD, a_BN, b_BM, coefficients_B3)),
+            *(kinds, skip_diagonal, threads),
+            *map(_at, found),
         )
         if code == 1:
             raise MemoryError(f"fused: no memory for sums over {B} x {n} and {m} rows of {D}")
         if code != 0:
             raise ValueError(f"fused: the compiled code does not know the profile {profile.name!r}")
-        if not m:
-            return Sums(value_B, gradients[0], potentials[0])
-        return Sums(value_B, gradients[0], potentials[0], gradients[1], potentials[1])
+        return found
 
 
 def load() -> Sweep:
@@ -133,12 +189,13 @@ def load() -> Sweep:
     global _loaded
     if os.environ.get(SWITCH) == "0":
         raise BuildError(f"the environment variable {SWITCH} is 0, which switches it off")
-    with _lock:
-        if _loaded is None:
-            try:
-                _loaded = _first_that_works()
-            except (BuildError, OSError) as reason:  # the backend is one of several
-                _loaded = str(reason)
+    if _loaded is None:
+        with _lock:
+            if _loaded is None:
+                try:
+                    _loaded = _first_that_works()
+                except (BuildError, OSError) as reason:  # the backend is one of several
+                    _loaded = str(reason)
     if isinstance(_loaded, str):
         raise BuildError(_loaded)
     return _loaded
@@ -177,34 +234,41 @@ def _wrong(sweep: Sweep) -> str:
     # Fixed rows without torch's generator, whose state belongs to the user.
     x_BND = _count(2 * n * D).mul(0.7).sin().mul(2.0).reshape(2, n, D)
     y_BMD = _count(2 * m * D).mul(1.3).cos().add(0.5).reshape(2, m, D)
-    y_BMD[:, 0] += 50.0
     a_BN = _count(2 * n).cos().abs().reshape(2, n).double()
     b_BM = _count(2 * m).sin().abs().reshape(2, m).double()
-    lengths = (40.0, 20.0, 10.0, 3.0)
+    lengths, coefficients = (40.0, 20.0, 10.0, 3.0), (1.5, 0.5, -2.0)
+    coefficients_B3 = torch.tensor([coefficients] * 2, dtype=torch.float64, device="cpu")
     for name in ("imq", "rbf"):
-        profile = Profile(name, lengths, 0.0, 1e20)
-        across = sweep(profile, x_BND, a_BN, y_BMD, b_BM, threads=2)
-        within = sweep(profile, x_BND, a_BN, threads=1)
-        wide = x_BND.double().requires_grad_()
-        d2_across = (wide[:, :, None] - y_BMD.double()[:, None]).square().sum(-1)
-        d2_within = (wide[:, :, None] - wide[:, None]).square().sum(-1)
-        off_diagonal = 1.0 - torch.eye(n, dtype=torch.float64, device="cpu")
-        for where, found, k in (
-            ("across", across, _formula(name, d2_across, lengths)),
-            ("within", within, _formula(name, d2_within, lengths) * off_diagonal),
-        ):
-            weights = b_BM if where == "across" else a_BN
-            potential_BN = (k * weights[:, None]).sum(-1)
-            value_B = (a_BN * potential_BN).sum(-1)
-            (gradient,) = torch.autograd.grad(value_B.sum(), wide, retain_graph=True)
-            for what, got, wanted in (
-                ("value", found.value_B, value_B),
-                ("gradient", found.x_gradient_BND, gradient),
-                ("potential", found.x_potential_BN, potential_BN),
-            ):
+        for way, reach, apart in (("differences", 0.0, 50.0), ("products", 1e20, 0.0)):
+            profile = Profile(name, lengths, 0.0, 1e20, reach)
+            far_M1 = (_count(m) == 0).float()[:, None]
+            given = (x_BND, y_BMD + apart * far_M1, a_BN, b_BM)
+            found = sweep(profile, *given, coefficients_B3, threads=2)
+            leaves = [part.double().requires_grad_() for part in given]
+            x, y, a, b = leaves
+            sums_B3 = torch.stack(
+                [
+                    _formula(name, x, x, a, a, lengths) - len(lengths) * a.square().sum(-1),
+                    _formula(name, y, y, b, b, lengths) - len(lengths) * b.square().sum(-1),
+                    _formula(name, x, y, a, b, lengths),
+                ],
+                dim=-1,
+            )
+            value_B = (sums_B3 * coefficients_B3).sum(-1)
+            gradients = torch.autograd.grad(value_B.sum(), leaves)
+            names = (
+                "value",
+                "sums",
+                "gradient of x",
+                "gradient of y",
+                "gradient of a",
+                "gradient of b",
+            )
+            for what, got, wanted in zip(names, found, (value_B, sums_B3, *gradients), strict=True):
+                assert got is not None
                 error = float((got - wanted.detach()).norm() / wanted.detach().norm())
                 if not error < 1e-5:
-                    return f"{what} of {name} {where} is off by {error:.1e}"
+                    return f"{what} of {name} by {way}: off by {error:.1e}"
     return ""
 
 
@@ -213,9 +277,12 @@ def _count(length: int) -> Tensor:
     return torch.arange(length, dtype=torch.float32, device="cpu")
 
 
-def _formula(name: str, d2: Tensor, lengths: tuple[float, ...]) -> Tensor:
+def _formula(
+    name: str, x: Tensor, y: Tensor, a: Tensor, b: Tensor, lengths: tuple[float, ...]
+) -> Tensor:
+    d2 = (x[:, :, None] - y[:, None]).square().sum(-1)
     terms = [(-d2 / c).exp() if name == "rbf" else c / (c + d2) for c in lengths]
-    return torch.stack(terms).sum(0)
+    return (a[:, :, None] * b[:, None] * torch.stack(terms).sum(0)).sum((1, 2))
 
 
 def _at(tensor: Tensor | None) -> int | None:

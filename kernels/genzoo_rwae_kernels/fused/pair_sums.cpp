@@ -1,434 +1,270 @@
-// Pair sums of a radial kernel k(x, y) = f(|x - y|^2): value, gradients with respect to the rows
-// and potentials in one sweep over tiles of pairs. Nothing of the size of the Gram matrix is kept.
+// Sums of a radial kernel k(x, y) = f(|x - y|^2) over pairs of rows, within x, within y and across,
+// with the gradients of a combination of the three: one sweep over pairs of tiles, in which nothing
+// of the size of the Gram matrix is kept.
 //
-// Legend: B batch, N rows of x, M rows of y, D width of a row; W lanes of a vector; a panel is
-// W rows, a tile `height` rows (whole panels), a chunk W coordinates.
+// Inside a pair of tiles sums are float32, beyond it float64.
 //
-// Distances and gradients are sums of differences x - y, which offsets and far clusters do not
-// harm. Inside a tile sums are float32, across tiles float64.
-//
-// Threads: tiles are visited in rounds. In round r tile I of x meets tile I + r of y, so no two
-// tasks of a round write to the same place, and every place is written in the order of the
-// rounds: the result is the same, bit by bit, for any number of threads.
+// Threads: tiles meet in rounds, as the teams of a tournament: in every round each tile meets one
+// other. So no two tasks of a round write to the same place, and every place is written in the
+// order of the rounds: the result is the same, bit by bit, for any number of threads.
 
-#include <sys/mman.h>
-
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "lanes.hpp"
+#include "meeting.hpp"
+#include "memory.hpp"
 #include "profiles.hpp"
 #include "rounds.hpp"
+#include "stack.hpp"
 
 namespace {
 
-constexpr int HALF = W / 2;  // rows whose gradients are kept in registers at a time
+// Room for the batch elements that one thread works on: they stay in the second-level cache.
+constexpr int64_t ROOM = int64_t{1} << 19;
 
-// Most rows of a tile, a multiple of W: large tiles are faster, small ones feed more threads. Of
-// the rows alone, as all that decides the order of the sums.
-constexpr int64_t most_rows_of_a_tile(int64_t rows) { return rows > 1024 ? 256 : 128; }
-constexpr int64_t ALIGNMENT = 64;
-
-// From this size on memory is the system's, which gets it back at once: the C library keeps freed
-// blocks of such sizes, beside which the caller's next tensors would need as much again.
-constexpr std::size_t LARGE = std::size_t{4} << 20;
-
-// Memory, aligned to cache lines; not initialised.
-template <class T>
-class Block {
-  public:
-    Block() = default;
-    explicit Block(int64_t count) {
-        void* memory = nullptr;
-        const std::size_t bytes = static_cast<std::size_t>(count > 0 ? count : 1) * sizeof(T);
-        if (bytes >= LARGE) {
-            memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-            if (memory == MAP_FAILED) throw std::bad_alloc();
-        } else if (posix_memalign(&memory, ALIGNMENT, bytes) != 0) {
-            throw std::bad_alloc();
-        }
-        memory_ = std::unique_ptr<T, Free>(static_cast<T*>(memory), Free{bytes});
+// What one thread adds up for one of the two tiles that meet.
+struct Half {
+    Block<float> rows, pulls, slopes, potentials;
+    explicit Half(const Stack& stack)
+        : rows(stack.tile_values()), pulls(stack.tile_values()), slopes(stack.tile_rows()),
+          potentials(stack.tile_rows()) {}
+    void begin(const Stack& stack, int64_t e, int64_t b, int64_t tile) const {
+        stack.copy_rows(e, b, tile, rows.at(0));
+        std::memset(pulls.at(0), 0, stack.tile_values() * sizeof(float));
+        std::memset(slopes.at(0), 0, stack.tile_rows() * sizeof(float));
+        std::memset(potentials.at(0), 0, stack.tile_rows() * sizeof(float));
     }
-    T* at(int64_t offset) const { return memory_.get() + offset; }
+    void end(const Stack& stack, int64_t e, int64_t tile) const {
+        add(stack.pulls(e, tile), pulls.at(0), stack.tile_values());
+        add(stack.slopes(e, tile), slopes.at(0), stack.tile_rows());
+        add(stack.potentials(e, tile), potentials.at(0), stack.tile_rows());
+    }
 
   private:
-    struct Free {
-        std::size_t bytes = 0;
-        void operator()(T* memory) const {
-            if (bytes >= LARGE)
-                munmap(memory, bytes);
-            else
-                std::free(memory);
-        }
-    };
-    std::unique_ptr<T, Free> memory_;
-};
-
-int64_t up(int64_t count, int64_t unit) { return (count + unit - 1) / unit; }
-
-// One sample: its rows by panels, and what the sweep adds up for it.
-struct Sample {
-    int64_t B, n, D, chunks, tiles, height, padded;
-    const float* rows;
-    const double* weights;
-    Block<float> panels;       // [B, padded / W, D, W]
-    Block<float> scaled;       // [B, padded]: weights over the largest of them, 0 beyond n
-    Block<double> largest;     // [B]
-    Block<double> gradient;    // [B, tiles, chunks, height, W]
-    Block<double> potential;   // [B, padded]
-
-    Sample(int64_t B, int64_t n, int64_t D, const float* rows, const double* weights)
-        : B(B), n(n), D(D), chunks(up(D, W)), tiles(up(n, most_rows_of_a_tile(n))),
-          height(up(up(n, tiles), W) * W), padded(tiles * height), rows(rows), weights(weights),
-          panels(B * padded * D), scaled(B * padded), largest(B), gradient(B * padded * chunks * W),
-          potential(B * padded) {
-        for (int64_t b = 0; b < B; ++b) {
-            double most = 0.0;
-            for (int64_t i = 0; i < n; ++i) {
-                const double size = std::abs(weights[b * n + i]);
-                if (!(size <= most)) most = size;
-            }
-            *largest.at(b) = most == 0.0 ? 1.0 : most;
-        }
-    }
-
-    int64_t tile_values() const { return chunks * height * W; }
-    int64_t rows_in(int64_t tile) const {
-        const int64_t left = n - tile * height;
-        return left < 0 ? 0 : left < height ? left : height;
-    }
-    int64_t panels_in(int64_t tile) const { return up(rows_in(tile), W); }
-    double* gradient_of(int64_t b, int64_t tile) const {
-        return gradient.at((b * tiles + tile) * tile_values());
-    }
-    double* potential_of(int64_t b, int64_t tile) const {
-        return potential.at(b * padded + tile * height);
-    }
-    const float* weights_of(int64_t b, int64_t tile) const {
-        return scaled.at(b * padded + tile * height);
-    }
-    const float* panel(int64_t b, int64_t tile, int64_t p) const {
-        return panels.at(b * padded * D + (tile * height + p * W) * D);
-    }
-
-    void prepare(int64_t b, int64_t tile) const {
-        const int64_t first = tile * height, count = rows_in(tile);
-        float* to = panels.at((b * padded + first) * D);
-        for (int64_t p = 0; p < height / W; ++p)
-            for (int64_t l = 0; l < W; ++l) {
-                const int64_t row = p * W + l;
-                float* lane = to + p * D * W + l;
-                const float* from = rows + (b * n + first + row) * D;
-                if (row < count)
-                    for (int64_t d = 0; d < D; ++d) lane[d * W] = from[d];
-                else
-                    for (int64_t d = 0; d < D; ++d) lane[d * W] = 0.0f;
-            }
-        float* w = scaled.at(b * padded + first);
-        for (int64_t row = 0; row < height; ++row)
-            w[row] = row < count
-                         ? static_cast<float>(weights[b * n + first + row] / *largest.at(b))
-                         : 0.0f;
-        std::memset(gradient_of(b, tile), 0, tile_values() * sizeof(double));
-        std::memset(potential_of(b, tile), 0, height * sizeof(double));
-    }
-
-    // Rows of a tile as [chunks, height, W], 0 where there is no coordinate or no row.
-    void copy_rows(int64_t b, int64_t tile, float* to) const {
-        const int64_t first = tile * height, count = rows_in(tile);
-        for (int64_t c = 0; c < chunks; ++c) {
-            const int64_t width = D - c * W < W ? D - c * W : W;
-            for (int64_t row = 0; row < height; ++row, to += W) {
-                const float* from = rows + (b * n + first + row) * D + c * W;
-                if (row < count && width == W) {
-                    store(to, load(from));
-                } else {
-                    store(to, V{});
-                    if (row < count) std::memcpy(to, from, width * sizeof(float));
-                }
-            }
-        }
+    static void add(double* to, const float* from, int64_t count) {
+        for (int64_t i = 0; i < count; ++i) to[i] += static_cast<double>(from[i]);
     }
 };
 
-// What one thread needs for a pair of tiles.
 struct Desk {
-    Block<float> x, y, y_gradient, pulls, y_potential;
-    int64_t stride;  // of pulls, off the powers of two that would share cache sets
-    Desk(const Sample& a, const Sample& b)
-        : x(a.tile_values()), y(b.tile_values()), y_gradient(b.tile_values()),
-          pulls(W * (b.height + W)), y_potential(b.height), stride(b.height + W) {}
+    Half left, right;
+    int64_t stride;  // off the powers of two that would share cache sets
+    Block<float> slopes;
+    explicit Desk(const Stack& stack)
+        : left(stack), right(stack), stride(stack.tile_rows() + W), slopes(W * stride) {}
 };
 
-enum class Pairs { all, off_diagonal, above_diagonal };
-
-// Lanes that count in each row of a panel on the diagonal.
-struct Counted {
-    Mask lanes[W];
-    explicit Counted(Pairs pairs) {
+// Lanes that count in a panel that meets itself, and where pairs of equal rows are left out.
+struct Lanes {
+    Mask above[W], off_diagonal[W];
+    Lanes() {
         for (int r = 0; r < W; ++r)
-            for (int l = 0; l < W; ++l)
-                lanes[r][l] = (pairs == Pairs::above_diagonal ? l > r : l != r) ? -1 : 0;
+            for (int l = 0; l < W; ++l) {
+                above[r][l] = l > r ? -1 : 0;
+                off_diagonal[r][l] = l != r ? -1 : 0;
+            }
     }
 };
 
-// W rows of x against W rows of y: potentials of both, and the pulls G = w_i w_j f'(d2).
-// counted: null off the diagonal.
-template <class Profile>
-inline void meet(const Profile& profile, float cap, const Counted* counted, int64_t D,
-                 const float* x, const float* y, const float* x_weights, V y_weights,
-                 V (&x_potential)[W], V& y_potential, float* pulls, int64_t stride) {
-    V d2[W] = {};
-    for (int64_t d = 0; d < D; ++d) {
-        const V y_d = load(y + d * W);
-#pragma GCC unroll 16
-        for (int r = 0; r < W; ++r) {
-            const V difference = y_d - x[d * W + r];
-            d2[r] += difference * difference;
-        }
-    }
-#pragma GCC unroll 1
-    for (int r = 0; r < W; ++r) {
-        V value, slope;
-        // Written so that NaN stays NaN.
-        profile(d2[r] > cap ? all(cap) : d2[r], value, slope);
-        if (counted != nullptr) {
-            value = counted->lanes[r] ? value : V{};
-            slope = counted->lanes[r] ? slope : V{};
-        }
-        x_potential[r] += value * y_weights;
-        y_potential += value * x_weights[r];
-        store(pulls + r * stride, slope * (y_weights * x_weights[r]));
-    }
-}
+struct Asked {
+    bool kinds[KINDS];
+    bool gradients;
+    bool skip_paired;  // leave out the pairs (x_i, y_i)
+};
 
-inline void add_to(double* to, V v) {
-    for (int l = 0; l < W; ++l) to[l] += static_cast<double>(v[l]);
-}
-
-// Gradients of HALF rows of x, kept in registers, and of y: sums of G (x - y).
-inline void pull(const float* x, const float* y, float* y_gradient, const float* pulls,
-                 int64_t stride, int64_t begin, int64_t end, double* x_gradient) {
-    V row[HALF], sum[HALF] = {};
-#pragma GCC unroll 8
-    for (int r = 0; r < HALF; ++r) row[r] = load(x + r * W);
-    for (int64_t j = begin; j < end; ++j) {
-        const V y_j = load(y + j * W);
-        V opposite = load(y_gradient + j * W);
-#pragma GCC unroll 8
-        for (int r = 0; r < HALF; ++r) {
-            const V difference = row[r] - y_j;
-            const V g = all(pulls[r * stride + j]);
-            sum[r] += g * difference;
-            opposite -= g * difference;
-        }
-        store(y_gradient + j * W, opposite);
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < HALF; ++r) add_to(x_gradient + r * W, sum[r]);
-}
-
-// The sums: x against itself (each pair once, added to both of its rows) or against y.
 template <class Profile>
 class Sweep {
   public:
-    Sweep(const Profile& profile, float cap, const Sample& x, const Sample& y, Pairs pairs,
-          double* x_opposite, double* x_opposite_potential)
-        : profile_(profile), cap_(cap), x_(x), y_(y), pairs_(pairs), counted_(pairs),
-          opposite_(x_opposite), opposite_potential_(x_opposite_potential) {}
+    Sweep(const Profile& profile, float cap, const Stack& stack, const Asked& asked)
+        : profile_(profile), cap_(cap), stack_(stack), asked_(asked) {}
 
-    bool within() const { return pairs_ == Pairs::above_diagonal; }
+    // Round 0: every tile meets itself. Then each meets every other one, in rounds.
+    int64_t rounds() const { return teams(); }
+    int64_t meetings(int64_t round) const { return round == 0 ? stack_.tiles : teams() / 2; }
 
-    int64_t rounds() const {
-        if (within()) return x_.tiles / 2 + 1;
-        return x_.tiles > y_.tiles ? x_.tiles : y_.tiles;
-    }
-
-    // How many pairs of tiles of one batch element meet in a round.
-    int64_t meetings(int64_t round) const {
-        if (within()) return 2 * round == x_.tiles ? round : x_.tiles;
-        return x_.tiles < y_.tiles ? x_.tiles : y_.tiles;
-    }
-
-    void task(int64_t round, int64_t index, Desk& desk) const {
-        const int64_t b = index / meetings(round), t = index % meetings(round);
-        const int64_t longer = within() || x_.tiles > y_.tiles ? x_.tiles : y_.tiles;
-        const int64_t other = (t + round) % longer;
-        if (within() || x_.tiles <= y_.tiles)
-            tiles(b, t, other, desk);
-        else
-            tiles(b, other, t, desk);
+    void task(int64_t e, int64_t b, int64_t round, int64_t index, const Desk& desk) const {
+        if (round == 0) return tiles(e, b, index, index, desk);
+        const int64_t others = teams() - 1;
+        int64_t I = others, J = round - 1;
+        if (index > 0) {
+            I = (round - 1 + index) % others;
+            J = (round - 1 - index + others) % others;
+        }
+        if (I > J) std::swap(I, J);
+        if (J < stack_.tiles) tiles(e, b, I, J, desk);
     }
 
   private:
-    void tiles(int64_t b, int64_t I, int64_t J, Desk& desk) const {
-        x_.copy_rows(b, I, desk.x.at(0));
-        y_.copy_rows(b, J, desk.y.at(0));
-        std::memset(desk.y_gradient.at(0), 0, y_.tile_values() * sizeof(float));
-        std::memset(desk.y_potential.at(0), 0, y_.height * sizeof(float));
-        const float *x_weights = x_.weights_of(b, I), *y_weights = y_.weights_of(b, J);
-        double *x_potentials = x_.potential_of(b, I), *x_gradients = x_.gradient_of(b, I);
-        const int64_t y_panels = y_.panels_in(J), y_rows = y_.rows_in(J);
-        const bool same = within() && I == J;
+    // An even number, with one that rests a round if need be.
+    int64_t teams() const { return stack_.tiles == 1 ? 1 : stack_.tiles + stack_.tiles % 2; }
 
-        for (int64_t p = 0; p < x_.panels_in(I); ++p) {
-            const float* panel = x_.panel(b, I, p);
-            const int64_t begin = same ? p : 0;
-            // Panels of the two tiles are counted from different rows.
-            const int64_t diagonal =
-                pairs_ == Pairs::all ? -1 : I * (x_.height / W) + p - J * (y_.height / W);
-            V x_potential[W] = {};
-            for (int64_t q = begin; q < y_panels; ++q) {
-                V y_potential = load(desk.y_potential.at(q * W));
-                meet(profile_, cap_, q == diagonal ? &counted_ : nullptr, x_.D, panel,
-                     y_.panel(b, J, q), x_weights + p * W, load(y_weights + q * W), x_potential,
-                     y_potential, desk.pulls.at(q * W), desk.stride);
-                store(desk.y_potential.at(q * W), y_potential);
-            }
-            for (int r = 0; r < W; ++r) {
-                double sum = 0.0;
-                for (int l = 0; l < W; ++l) sum += static_cast<double>(x_potential[r][l]);
-                x_potentials[p * W + r] += sum;
-            }
-            for (int64_t c = 0; c < x_.chunks; ++c)
-                for (int64_t half = p * W; half < p * W + W; half += HALF) {
-                    const int64_t x_at = (c * x_.height + half) * W, y_at = c * y_.height * W;
-                    pull(desk.x.at(x_at), desk.y.at(y_at), desk.y_gradient.at(y_at),
-                         desk.pulls.at((half - p * W) * desk.stride), desk.stride, begin * W,
-                         y_rows, x_gradients + x_at);
-                }
-        }
+    static int kind_of(int left, int right) { return left == right ? left : ACROSS; }
 
-        double* y_gradients = y_.gradient_of(b, J);
-        double* y_potentials = y_.potential_of(b, J);
-        if (within()) {  // the same rows in the other role: added at the end
-            y_gradients = opposite_ + (y_gradients - y_.gradient.at(0));
-            y_potentials = opposite_potential_ + (y_potentials - y_.potential.at(0));
+    bool meet_at_all(int64_t I, int64_t J) const {
+        for (int left = stack_.sample_of(stack_.first_panel(I));
+             left <= stack_.sample_of(stack_.last_panel(I) - 1); ++left)
+            for (int right = stack_.sample_of(stack_.first_panel(J));
+                 right <= stack_.sample_of(stack_.last_panel(J) - 1); ++right)
+                if (asked_.kinds[kind_of(left, right)]) return true;
+        return false;
+    }
+
+    void tiles(int64_t e, int64_t b, int64_t I, int64_t J, const Desk& desk) const {
+        if (!meet_at_all(I, J)) return;
+        const Half &left = desk.left, &right = I == J ? desk.left : desk.right;
+        left.begin(stack_, e, b, I);
+        if (I != J) right.begin(stack_, e, b, J);
+        if (stack_.element(e).products)
+            tiles<true>(e, I, J, left, right, desk);
+        else
+            tiles<false>(e, I, J, left, right, desk);
+        left.end(stack_, e, I);
+        if (I != J) right.end(stack_, e, J);
+    }
+
+    template <bool PRODUCTS>
+    void tiles(int64_t e, int64_t I, int64_t J, const Half& left, const Half& right,
+               const Desk& desk) const {
+        const int64_t first = stack_.first_panel(I);
+        for (int64_t p = first; p < stack_.last_panel(I); ++p)
+            for (int sample = 0; sample < 2; ++sample) {
+                const int kind = kind_of(stack_.sample_of(p), sample);
+                int64_t begin = stack_.first_panel(J), end = stack_.last_panel(J);
+                if (sample == 0 && end > stack_.x_panels) end = stack_.x_panels;
+                if (sample == 1 && begin < stack_.x_panels) begin = stack_.x_panels;
+                if (I == J && begin < p) begin = p;
+                if (begin < end && asked_.kinds[kind])
+                    panels<PRODUCTS>(e, kind, p, p - first, begin, end, stack_.first_panel(J),
+                                     stack_.sums(e, I), left, right, desk);
+            }
+    }
+
+    // Panel p, `row` panels into its tile, meets the panels begin to end of a tile from `first` on.
+    template <bool PRODUCTS>
+    void panels(int64_t e, int kind, int64_t p, int64_t row, int64_t begin, int64_t end,
+                int64_t first, double* sums, const Half& left, const Half& right,
+                const Desk& desk) const {
+        const Side x = stack_.side(e, p);
+        const float coefficient = stack_.element(e).coefficients[kind];
+        float x_weights[W];
+        for (int r = 0; r < W; ++r) x_weights[r] = x.weights[r] * coefficient;
+        V x_potential[W] = {}, x_slope[W] = {};
+        for (int64_t q = begin; q < end;) {
+            const Mask* counted = lanes_of(p, q);
+            const bool two = counted == nullptr && q + 1 < end && lanes_of(p, q + 1) == nullptr;
+            const int64_t at = (q - first) * W;
+            for (int half = 0; half < W; half += ROWS) {
+                const Side some{x.rows + half, x.squares + half, x_weights + half};
+                const Tally tally{x_potential + half, x_slope + half, right.potentials.at(at),
+                                  right.slopes.at(at)};
+                float* slopes = desk.slopes.at(half * desk.stride + at);
+                if (two)
+                    meet<PRODUCTS, 2>(profile_, cap_, nullptr, stack_.s.D, some,
+                                      stack_.side(e, q), tally, slopes, desk.stride);
+                else
+                    meet<PRODUCTS, 1>(profile_, cap_, counted ? counted + half : nullptr,
+                                      stack_.s.D, some, stack_.side(e, q), tally, slopes,
+                                      desk.stride);
+            }
+            q += two ? 2 : 1;
         }
-        for (int64_t i = 0; i < y_.tile_values(); i += W)
-            add_to(y_gradients + i, load(desk.y_gradient.at(i)));
-        for (int64_t i = 0; i < y_.height; i += W)
-            add_to(y_potentials + i, load(desk.y_potential.at(i)));
+        for (int r = 0; r < W; ++r) {
+            const float potential = sum(x_potential[r]);
+            sums[kind] += static_cast<double>(potential) * static_cast<double>(x.weights[r]);
+            *left.potentials.at(row * W + r) += potential * coefficient;
+            if (PRODUCTS) *left.slopes.at(row * W + r) += sum(x_slope[r]);
+        }
+        if (!asked_.gradients) return;
+        const int64_t last = (end - 1 - first) * W + stack_.rows_in(end - 1);
+        for (int64_t c = 0; c < stack_.chunks; ++c)
+            for (int half = 0; half < W; half += ROWS) {
+                const int64_t chunk = c * stack_.tile_rows() * W;
+                const int64_t at = chunk + (row * W + half) * W;
+                pull<PRODUCTS>(left.rows.at(at), right.rows.at(chunk),
+                               desk.slopes.at(half * desk.stride), desk.stride,
+                               (begin - first) * W, last, left.pulls.at(at),
+                               right.pulls.at(chunk));
+            }
+    }
+
+    // The lanes that count where two panels meet; null: all.
+    const Mask* lanes_of(int64_t p, int64_t q) const {
+        if (p == q) return lanes_.above;
+        return asked_.skip_paired && q == p + stack_.x_panels ? lanes_.off_diagonal : nullptr;
     }
 
     const Profile& profile_;
     float cap_;
-    const Sample &x_, &y_;
-    Pairs pairs_;
-    Counted counted_;
-    double *opposite_, *opposite_potential_;
+    const Stack& stack_;
+    Asked asked_;
+    Lanes lanes_;
 };
 
 struct Result {
-    double* value;
+    double *value, *sums;
     float *x_gradient, *y_gradient;
-    double *x_potential, *y_potential;
+    double *a_gradient, *b_gradient;
 };
 
-// Rows of a tile of the gradient, from the sums' layout to [B, n, D].
-void write_out(const Sample& s, int64_t b, int64_t tile, double pull_factor,
-               double potential_factor, const double* opposite, const double* opposite_potential,
-               float* gradient, double* potential) {
-    const int64_t first = b * s.n + tile * s.height, count = s.rows_in(tile);
-    const double* sums = s.gradient_of(b, tile);
-    const double* more = opposite ? opposite + (sums - s.gradient.at(0)) : nullptr;
-    for (int64_t c = 0; c < s.chunks; ++c) {
-        const int64_t width = s.D - c * W < W ? s.D - c * W : W;
-        for (int64_t row = 0; row < count; ++row) {
-            const int64_t from = (c * s.height + row) * W;
-            float* to = gradient + (first + row) * s.D + c * W;
-            float line[W];
-            for (int l = 0; l < W; ++l) {
-                const double sum = more ? sums[from + l] + more[from + l] : sums[from + l];
-                line[l] = static_cast<float>(pull_factor * sum);
-            }
-            std::memcpy(to, line, width * sizeof(float));
-        }
-    }
-    const double* of_rows = s.potential_of(b, tile);
-    const double* more_of_rows =
-        opposite ? opposite_potential + (of_rows - s.potential.at(0)) : nullptr;
-    for (int64_t row = 0; row < count; ++row) {
-        const double sum = more_of_rows ? of_rows[row] + more_of_rows[row] : of_rows[row];
-        potential[first + row] = potential_factor * sum;
-    }
-}
-
 template <class Profile>
-void pair_sums(const Profile& profile, float cap, Pairs pairs, const Sample& x, const Sample& y,
-               int threads, const Result& result) {
-    const bool within = pairs == Pairs::above_diagonal;
-    const int64_t B = x.B;
-    Block<double> opposite(within ? B * x.padded * x.chunks * W : 0);
-    Block<double> opposite_potential(within ? B * x.padded : 0);
-    const Sweep<Profile> sweep(profile, cap, x, y, pairs, opposite.at(0), opposite_potential.at(0));
-
-    const int64_t both = x.tiles + (within ? 0 : y.tiles), rounds = sweep.rounds();
-    std::vector<int64_t> counts{B * both};
-    for (int64_t r = 0; r < rounds; ++r) counts.push_back(B * sweep.meetings(r));
-    counts.push_back(B * both);
-
+void pair_sums(const Profile& profile, float cap, double reach, const Samples& samples,
+               const Asked& asked, int threads, const Result& to) {
+    const int64_t fit = threads * ROOM / Stack::bytes(samples);
+    const int64_t elements = fit < 1 ? 1 : fit < samples.B ? fit : samples.B;
+    Stack stack(samples, reach, elements);
+    const Sweep<Profile> sweep(profile, cap, stack, asked);
     std::vector<Desk> desks;
-    for (int id = 0; id < threads; ++id) desks.emplace_back(x, y);
+    for (int id = 0; id < threads; ++id) desks.emplace_back(stack);
 
-    in_rounds(threads, counts, [&](int worker, int64_t round, int64_t task) {
-        if (round > 0 && round <= rounds) return sweep.task(round - 1, task, desks[worker]);
-        const int64_t b = task / both, t = task % both;
-        const bool of_x = t < x.tiles;
-        const Sample& sample = of_x ? x : y;
-        const int64_t tile = of_x ? t : t - x.tiles;
-        if (round == 0) {
-            sample.prepare(b, tile);
-            if (within) {
-                const int64_t at = (b * x.tiles + tile) * x.tile_values();
-                std::memset(opposite.at(at), 0, x.tile_values() * sizeof(double));
-                std::memset(opposite_potential.at(b * x.padded + tile * x.height), 0,
-                            x.height * sizeof(double));
-            }
-            return;
-        }
-        const double product = *x.largest.at(b) * *y.largest.at(b);
-        // 2 of d(d2)/dx = 2 (x - y); within, each pair counts in both of its orders.
-        const double pull_factor = (within ? 4.0 : 2.0) * product;
-        write_out(sample, b, tile, pull_factor, *(of_x ? y : x).largest.at(b),
-                  within ? opposite.at(0) : nullptr, opposite_potential.at(0),
-                  of_x ? result.x_gradient : result.y_gradient,
-                  of_x ? result.x_potential : result.y_potential);
-    });
-
-    for (int64_t b = 0; b < B; ++b) {
-        double sum = 0.0;
-        for (int64_t i = b * x.n; i < (b + 1) * x.n; ++i)
-            sum += x.weights[i] * result.x_potential[i];
-        result.value[b] = sum;
+    // Of some elements at a time: begin, prepare, the rounds of the sweep, write.
+    const int64_t stages = sweep.rounds() + 3;
+    std::vector<int64_t> counts;
+    for (int64_t first = 0; first < samples.B; first += elements) {
+        const int64_t count = first + elements < samples.B ? elements : samples.B - first;
+        counts.push_back(count);
+        counts.push_back(count * stack.tiles);
+        for (int64_t r = 0; r < sweep.rounds(); ++r) counts.push_back(count * sweep.meetings(r));
+        counts.push_back(count * stack.tiles);
     }
+    in_rounds(threads, counts, [&](int worker, int64_t round, int64_t task) {
+        const int64_t first = round / stages * elements, stage = round % stages;
+        if (stage == 0) return stack.begin(task, first + task);
+        if (stage > 1 && stage < stages - 1) {
+            const int64_t meetings = sweep.meetings(stage - 2), e = task / meetings;
+            return sweep.task(e, first + e, stage - 2, task % meetings, desks[worker]);
+        }
+        const int64_t e = task / stack.tiles, tile = task % stack.tiles;
+        if (stage == 1) return stack.prepare(e, first + e, tile);
+        stack.write(e, first + e, tile, to.x_gradient, to.y_gradient, to.a_gradient,
+                    to.b_gradient);
+        if (tile == 0) stack.write_sums(e, first + e, to.sums, to.value);
+    });
 }
 
 }  // namespace
 
+// Sums [B, 3] within x (i != j), within y and across, the value that they make with the coefficients
+// [B, 3], and its gradients. kinds: the sum of 1, 2 and 4 for those of the three that are asked for; the
+// others are 0. Gradients: null where not asked for.
 // Returns 0; 1 where memory ran out; 2 for a profile that is not known.
-// y null: pairs i != j within x; else across, without i == j if skip_diagonal.
 extern "C" __attribute__((visibility("default"))) int genzoo_pair_sums(
-    const char* profile, int64_t count, const double* widths, double shape, double cap, int64_t B,
-    int64_t N, int64_t M, int64_t D, const float* x, const float* y, const double* a,
-    const double* b, int skip_diagonal, int threads, double* value, float* x_gradient,
-    float* y_gradient, double* x_potential, double* y_potential) {
+    const char* profile, int64_t count, const double* widths, double shape, double cap,
+    double reach, int64_t B, int64_t N, int64_t M, int64_t D, const float* x, const float* y,
+    const double* a, const double* b, const double* coefficients, int kinds, int skip_paired,
+    int threads, double* value, double* sums, float* x_gradient, float* y_gradient, double* a_gradient,
+    double* b_gradient) {
     try {
-        const Result result{value, x_gradient, y_gradient, x_potential, y_potential};
+        const Samples samples{B, N, M, D, x, y, a, b, coefficients};
+        const Asked asked{{(kinds & 1) != 0, (kinds & 2) != 0, (kinds & 4) != 0},
+                          x_gradient != nullptr || y_gradient != nullptr, skip_paired != 0};
+        const Result result{value, sums, x_gradient, y_gradient, a_gradient, b_gradient};
         const auto run = [&](const auto& f) {
-            const Sample of_x(B, N, D, x, a);
-            const float most = static_cast<float>(cap);
-            if (y == nullptr)
-                return pair_sums(f, most, Pairs::above_diagonal, of_x, of_x, threads, result);
-            const Sample of_y(B, M, D, y, b);
-            const Pairs pairs = skip_diagonal ? Pairs::off_diagonal : Pairs::all;
-            pair_sums(f, most, pairs, of_x, of_y, threads, result);
+            pair_sums(f, static_cast<float>(cap), reach, samples, asked, threads, result);
         };
         const auto named = [&](const char* name) { return std::strcmp(profile, name) == 0; };
         if (named("imq")) run(Imq(count, widths, shape));

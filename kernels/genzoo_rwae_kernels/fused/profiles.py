@@ -7,6 +7,7 @@ from functools import lru_cache
 from genzoo_rwae_kernels.fused.library import Profile
 from genzoo_rwae_kernels.kinked import Energy, Laplacian, Matern
 from genzoo_rwae_kernels.radial import Radial, RationalQuadratic, ScaleMixture
+from genzoo_rwae_kernels.tiled import float32_reach
 
 __all__ = ["profile_of", "refuses_kernel"]
 
@@ -20,7 +21,11 @@ def refuses_kernel(kernel: object) -> str:
         return "the kernel is not one of the radial kernels that it knows"
     if not kernel.has_constant_width:
         return "the kernel's width is a tensor, for which it has no gradient"
-    lengths = profile_of(kernel, 1).lengths
+    return _refuses_lengths(profile_of(kernel, 1).lengths)
+
+
+@lru_cache(maxsize=64)
+def _refuses_lengths(lengths: tuple[float, ...]) -> str:
     if not lengths:
         return ""
     least, most = min(lengths), max(lengths)
@@ -44,7 +49,8 @@ def _maker(kernel: Radial) -> Callable[[Radial, int], Profile] | None:
 def _mixture(kernel: Radial, width: int) -> Profile:
     assert isinstance(kernel, ScaleMixture)
     widths = kernel.widths(width)
-    return Profile(kernel.profile, widths, 0.0, 1e18 * min(widths))
+    reach = float32_reach(kernel, width)
+    return Profile(kernel.profile, widths, 0.0, 1e18 * min(widths), reach)
 
 
 def _rational_quadratic(kernel: Radial, width: int) -> Profile:
