@@ -44,7 +44,10 @@ def add_to(app: typer.Typer) -> None:
         folder = new_folder(output or run / "reconstruct", force=force)
         made = model.reconstruct(batch.x_BT, batch.lengths_B)
         picture = reconstruction_rows(
-            model.prepare(batch.x_BT), made.x_hat_BT, lengths_B=batch.lengths_B
+            model.prepare(batch.x_BT),
+            made.x_hat_BT,
+            lengths_B=batch.lengths_B,
+            display=data.info.display,
         )
         written = [
             save_png(picture, folder / "reconstruction.png"),

@@ -39,9 +39,10 @@ def add_to(app: typer.Typer) -> None:
         model = load(run, zoo=session.zoo)
         folder = new_folder(output or run / f"sample-{seed}", force=force)
         drawn = model.sample(count, length, torch.Generator().manual_seed(seed))
+        display = model.info.display
         written = [
-            save_png(clip_rows(drawn.x_BT), folder / "sample.png"),
-            save_gif(clip_film(drawn.x_BT), folder / "sample.gif"),
+            save_png(clip_rows(drawn.x_BT, display=display), folder / "sample.png"),
+            save_gif(clip_film(drawn.x_BT, display=display), folder / "sample.gif"),
             save_arrays(
                 folder / "sample.npz",
                 x=drawn.x_BT, static=drawn.latents.static_BD, dynamic=drawn.latents.dynamic_BTD,

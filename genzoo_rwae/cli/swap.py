@@ -43,10 +43,11 @@ def add_to(app: typer.Typer) -> None:
         columns = data.take(pick(data, motion, 6, "--motion"))
         folder = new_folder(output or run / "swap", force=force)
         swapped_RCT = swap_all(model, rows.x_BT, columns.x_BT, rows.lengths_B, columns.lengths_B)
-        donors = model.prepare(rows.x_BT), model.prepare(columns.x_BT)
+        clips = model.prepare(rows.x_BT), model.prepare(columns.x_BT), swapped_RCT
+        display = data.info.display
         written = [
-            save_png(swap_sheet(*donors, swapped_RCT), folder / "swap.png"),
-            save_gif(swap_grid(*donors, swapped_RCT), folder / "swap.gif"),
+            save_png(swap_sheet(*clips, display=display), folder / "swap.png"),
+            save_gif(swap_grid(*clips, display=display), folder / "swap.gif"),
             save_arrays(folder / "swap.npz", x=swapped_RCT),
         ]
         if as_json:

@@ -48,21 +48,25 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
     batch = data.take(spread_indices(len(data), 2 * _ROWS))
     x_BT, lengths_B = model.prepare(batch.x_BT), batch.lengths_B
     rows_RT, columns_CT = x_BT[:_ROWS], x_BT[-_ROWS:]
+    display = data.info.display
     made = model.reconstruct(rows_RT, lengths_B[:_ROWS])
-    picture = reconstruction_rows(rows_RT, made.x_hat_BT, lengths_B=lengths_B[:_ROWS])
+    picture = reconstruction_rows(
+        rows_RT, made.x_hat_BT, lengths_B=lengths_B[:_ROWS], display=display
+    )
     save_png(picture, folder / "reconstruction.png")
     swapped_RCT = swap_all(model, rows_RT, columns_CT, lengths_B[:_ROWS], lengths_B[-_ROWS:])
-    save_png(swap_sheet(rows_RT, columns_CT, swapped_RCT), folder / "swap.png")
-    save_gif(swap_grid(rows_RT, columns_CT, swapped_RCT), folder / "swap.gif")
+    clips = rows_RT, columns_CT, swapped_RCT
+    save_png(swap_sheet(*clips, display=display), folder / "swap.png")
+    save_gif(swap_grid(*clips, display=display), folder / "swap.gif")
     generator = step_generator(seed, "measure", 1)
     samples_BT = model.sample(_ROWS, generator=generator).x_BT
-    save_png(clip_rows(samples_BT), folder / "sample.png")
-    save_gif(clip_film(samples_BT), folder / "sample.gif")
+    save_png(clip_rows(samples_BT, display=display), folder / "sample.png")
+    save_gif(clip_film(samples_BT, display=display), folder / "sample.gif")
     length = 4 * model.info.length
     long_BT = model.sample(_ROWS, length, generator=generator).x_BT
     said = f"Samples of {length} steps; the model was trained on {model.info.length}."
-    save_png(clip_rows(long_BT), folder / "rollout.png", caption=said)
-    save_gif(clip_film(long_BT), folder / "rollout.gif", caption=said)
+    save_png(clip_rows(long_BT, display=display), folder / "rollout.png", caption=said)
+    save_gif(clip_film(long_BT, display=display), folder / "rollout.gif", caption=said)
 
 
 def swap_all(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from genzoo_rwae.sequences import Display
+
 __all__ = ["Clips", "Film", "film_for", "pixels", "to_array"]
 
 Clips: TypeAlias = "NDArray[Any] | Tensor"
@@ -79,7 +81,8 @@ class Film:
         zoom: integer factor that image frames are enlarged by.
         size: (width, height) of one image frame after the zoom, or of one vector clip.
         gap: pixels between the frames of a strip.
-        limits: (lowest, highest) value of vectors; the axis of every clip.
+        limits: (lowest, highest) value of vectors; the axis of every clip, or its colours.
+        display: how the data say that they are drawn.
     """
 
     steps: tuple[int, ...]
@@ -88,6 +91,7 @@ class Film:
     size: tuple[int, int]
     gap: int
     limits: tuple[float, float]
+    display: Display | None = None
 
     def frame(self, x_T: NDArray[Any], step: int) -> Image:
         """One frame of one clip; a vector clip is drawn whole whatever the step.
@@ -110,7 +114,9 @@ class Film:
             length: the true length; what lies beyond it is left blank.
         """
         if not self.image:
-            return _vectors(x_T[:length], len(x_T), self.size, self.limits)
+            form = self.display.form if self.display else None
+            heat = form == "spectrogram" or x_T.shape[1] > _MOST_LINES
+            return _vectors(x_T[:length], len(x_T), self.size, self.limits, heat=heat)
         width, height = self.size
         strip = PillowImage.new("RGB", (self.width, height), PAPER)
         for place, step in enumerate(self.steps):
@@ -127,7 +133,12 @@ class Film:
 
 
 def film_for(
-    clips: Sequence[NDArray[Any]], *, most: int, across: int = 1, room: int = 1100
+    clips: Sequence[NDArray[Any]],
+    *,
+    most: int,
+    across: int = 1,
+    room: int = 1100,
+    display: Display | None = None,
 ) -> Film:
     """Choose steps, zoom and scale so that a picture reads well.
 
@@ -137,6 +148,7 @@ def film_for(
         most: how many steps a strip may show; a longer clip is thinned evenly, ends kept.
         across: strips beside each other.
         room: pixels that the picture should fit in.
+        display: how the data say that they are drawn; None goes by their shape.
 
     Raises:
         ValueError: nothing to draw, or frames that are neither images nor vectors.
@@ -152,13 +164,13 @@ def film_for(
         side = max(height, width)
         fits = min(_LARGEST // side, room // (width * count * across))
         zoom = max(1, -(-_SMALLEST // side), fits)
-        return Film(steps, True, zoom, (width * zoom, height * zoom), 2, (0.0, 1.0))
+        return Film(steps, True, zoom, (width * zoom, height * zoom), 2, (0.0, 1.0), display)
     values = np.concatenate([clip.ravel() for clip in clips]).astype(np.float64)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     margin = 0.05 * (high - low) or 1.0
     size = _ROW_SIZE if across == 1 else _CELL_SIZE
-    return Film(steps, False, 1, size, 0, (low - margin, high + margin))
+    return Film(steps, False, 1, size, 0, (low - margin, high + margin), display)
 
 
 def _rgb_shape(byte: NDArray[np.uint8]) -> tuple[int, ...]:
@@ -166,15 +178,20 @@ def _rgb_shape(byte: NDArray[np.uint8]) -> tuple[int, ...]:
 
 
 def _vectors(
-    x_TF: NDArray[Any], time: int, size: tuple[int, int], limits: tuple[float, float]
+    x_TF: NDArray[Any],
+    time: int,
+    size: tuple[int, int],
+    limits: tuple[float, float],
+    *,
+    heat: bool,
 ) -> Image:
-    """[T, F] against time: a line for each feature, or a heat map where they are many."""
+    """[T, F] against time: a line for each feature, or a heat map with the last feature on top."""
     dots = 100
     figure = Figure(figsize=(size[0] / dots, size[1] / dots), dpi=dots)
     dot = 1 / size[0], 1 / size[1]  # room for the frame's line
     axes = figure.add_axes((dot[0], dot[1], 1 - 2 * dot[0], 1 - 2 * dot[1]))
     features = x_TF.shape[1]
-    if features > _MOST_LINES:
+    if heat:
         extent = (-0.5, len(x_TF) - 0.5, -0.5, features - 0.5)
         low, high = limits
         axes.imshow(x_TF.T, "magma", aspect="auto", origin="lower", vmin=low, vmax=high,

@@ -2,7 +2,8 @@
 
 Every function takes arrays or tensors and returns Pillow images; nothing is read or written but by
 `save_png` and `save_gif`. Frames are [C, H, W] (C 1 or 3; uint8, or float in [0, 1]) or vectors
-[F], which are drawn against time: as lines, or as a heat map where F is above 12.
+[F], which are drawn against time: as the `display` of their data says, by default as lines, or as a
+heat map where F is above 12.
 
 Shapes: B clips, R rows (static codes), C columns (motions), T time, ... the frame.
 """
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from genzoo_rwae.sequences import Display
+
 __all__ = [
     "clip_film",
     "clip_rows",
@@ -41,7 +44,12 @@ _BETWEEN_STRIPS = 9  # pixels: a strip's own frames are closer to each other
 
 
 def reconstruction_rows(
-    x_BT: Clips, x_hat_BT: Clips, *, lengths_B: Clips | None = None, columns: int = 16
+    x_BT: Clips,
+    x_hat_BT: Clips,
+    *,
+    lengths_B: Clips | None = None,
+    columns: int = 16,
+    display: Display | None = None,
 ) -> Image:
     """Each clip above its reconstruction, time along the columns.
 
@@ -50,6 +58,7 @@ def reconstruction_rows(
         x_hat_BT: [B, T, ...] what the model made of them.
         lengths_B: [B] true lengths; frames beyond them stay blank.
         columns: steps to show at most; longer clips are thinned evenly, ends kept.
+        display: how the data say that they are drawn.
 
     Raises:
         ValueError: the two differ in shape, or cannot be drawn.
@@ -62,7 +71,7 @@ def reconstruction_rows(
     x, x_hat = to_array(x_BT), to_array(x_hat_BT)
     if x.shape != x_hat.shape:
         raise ValueError(f"got originals {x.shape} and reconstructions {x_hat.shape}, wanted equal")
-    film = film_for([x, x_hat], most=columns, room=700)
+    film = film_for([x, x_hat], most=columns, room=700, display=display)
     lengths = _lengths(lengths_B, len(x))
     cells: Cells = [[None, step_numbers(film, x.shape[1])]]
     for clip, made, length in zip(x, x_hat, lengths, strict=True):
@@ -79,6 +88,7 @@ def clip_rows(
     labels: Sequence[str] = (),
     lengths_B: Clips | None = None,
     columns: int = 16,
+    display: Display | None = None,
 ) -> Image:
     """One clip a row, time along the columns: samples, and long roll-outs of a prior.
 
@@ -88,12 +98,13 @@ def clip_rows(
         lengths_B: [B] true lengths; frames beyond them stay blank.
         columns: steps to show at most; longer clips are thinned evenly, ends kept, and the
             numbers above the columns say which steps these are.
+        display: how the data say that they are drawn.
 
     Raises:
         ValueError: a number of labels other than B or 0, or clips that cannot be drawn.
     """
     x = to_array(x_BT)
-    film = film_for([x], most=columns)
+    film = film_for([x], most=columns, display=display)
     if labels and len(labels) != len(x):
         raise ValueError(f"got {len(labels)} labels, wanted one for each of {len(x)} clips")
     cells: Cells = [[None, step_numbers(film, x.shape[1])]]
@@ -103,23 +114,26 @@ def clip_rows(
     return on_paper(tile(cells))
 
 
-def clip_film(x_BT: Clips) -> list[Image]:
+def clip_film(x_BT: Clips, *, display: Display | None = None) -> list[Image]:
     """All clips side by side, moving: one picture a step, to be saved as a GIF.
 
     Args:
         x_BT: [B, T, ...]; vector clips do not move and give one picture.
+        display: how the data say that they are drawn.
 
     >>> import numpy as np
     >>> len(clip_film(np.zeros((6, 8, 1, 28, 28))))
     8
     """
     x = to_array(x_BT)
-    film = film_for([x], most=1, across=len(x), room=900)
+    film = film_for([x], most=1, across=len(x), room=900, display=display)
     times = range(x.shape[1]) if film.image else range(1)
     return [on_paper(tile([[film.frame(clip, time) for clip in x]])) for time in times]
 
 
-def swap_grid(static_RT: Clips, dynamic_CT: Clips, swapped_RCT: Clips) -> list[Image]:
+def swap_grid(
+    static_RT: Clips, dynamic_CT: Clips, swapped_RCT: Clips, *, display: Display | None = None
+) -> list[Image]:
     """Who moves how: row r has the static code of static[r], column c the motion of dynamic[c].
 
     The first column shows the rows' donors, the first row the columns' donors; the corner is empty.
@@ -128,6 +142,7 @@ def swap_grid(static_RT: Clips, dynamic_CT: Clips, swapped_RCT: Clips) -> list[I
         static_RT: [R, T, ...] clips that give the static codes.
         dynamic_CT: [C, T, ...] clips that give the motions.
         swapped_RCT: [R, C, T, ...] what the model made of each pair.
+        display: how the data say that they are drawn.
 
     Returns:
         One picture a step, to be saved as a GIF; vector clips do not move: one picture.
@@ -141,7 +156,8 @@ def swap_grid(static_RT: Clips, dynamic_CT: Clips, swapped_RCT: Clips) -> list[I
     8
     """
     static, dynamic, swapped = _swap_arrays(static_RT, dynamic_CT, swapped_RCT)
-    film = film_for([static, dynamic, swapped], most=1, across=swapped.shape[1] + 1, room=900)
+    clips, across = [static, dynamic, swapped], swapped.shape[1] + 1
+    film = film_for(clips, most=1, across=across, room=900, display=display)
     times = range(static.shape[1]) if film.image else range(1)
     return [
         _swap_picture(
@@ -154,7 +170,14 @@ def swap_grid(static_RT: Clips, dynamic_CT: Clips, swapped_RCT: Clips) -> list[I
     ]
 
 
-def swap_sheet(static_RT: Clips, dynamic_CT: Clips, swapped_RCT: Clips, *, steps: int = 3) -> Image:
+def swap_sheet(
+    static_RT: Clips,
+    dynamic_CT: Clips,
+    swapped_RCT: Clips,
+    *,
+    steps: int = 3,
+    display: Display | None = None,
+) -> Image:
     """The swap grid on paper: each cell is a film strip of a few steps, evenly spaced, ends kept.
 
     Args:
@@ -162,13 +185,14 @@ def swap_sheet(static_RT: Clips, dynamic_CT: Clips, swapped_RCT: Clips, *, steps
         dynamic_CT: [C, T, ...] clips that give the motions.
         swapped_RCT: [R, C, T, ...] what the model made of each pair.
         steps: frames in each cell.
+        display: how the data say that they are drawn.
 
     Raises:
         ValueError: shapes that do not fit each other.
     """
     static, dynamic, swapped = _swap_arrays(static_RT, dynamic_CT, swapped_RCT)
-    across = swapped.shape[1] + 1
-    film = film_for([static, dynamic, swapped], most=steps, across=across, room=1400)
+    clips, across = [static, dynamic, swapped], swapped.shape[1] + 1
+    film = film_for(clips, most=steps, across=across, room=1400, display=display)
     return _swap_picture(
         [film.strip(clip) for clip in static],
         [film.strip(clip) for clip in dynamic],

@@ -9,6 +9,7 @@ from PIL import Image
 
 from genzoo_rwae.errors import RunError
 from genzoo_rwae.report.pictures import (
+    clip_film,
     clip_rows,
     reconstruction_rows,
     save_gif,
@@ -16,6 +17,7 @@ from genzoo_rwae.report.pictures import (
     swap_grid,
     swap_sheet,
 )
+from genzoo_rwae.sequences import Display
 
 T, SIDE = 5, 16
 
@@ -121,6 +123,40 @@ def test_original_and_reconstruction_of_vectors_share_one_axis() -> None:
     alike = np.asarray(reconstruction_rows(x, x))
     scaled = np.asarray(reconstruction_rows(x, 0.5 * x))
     assert not np.array_equal(alike, scaled)
+
+
+def bright(picture: Image.Image | np.ndarray) -> np.ndarray:
+    """Which pixels have the colour of a heat map's highest values."""
+    red, _, blue = np.moveaxis(np.asarray(picture).astype(int), -1, 0)
+    return ((red > 240) & (red - blue > 40)).astype(int)
+
+
+def test_spectrograms_of_few_bands_are_heat_maps_with_the_highest_band_on_top() -> None:
+    x = np.zeros((1, 20, 4))
+    x[:, :, 3] = 1.0  # the highest band
+    x[:, 10:, 0] = 1.0  # the lowest, in the second half
+    display = Display("spectrogram", step=0.01, top=4000.0)
+    for picture in (
+        clip_rows(x, display=display),
+        reconstruction_rows(x, x, display=display),
+        clip_film(x, display=display)[0],
+        swap_grid(x, x, x[None], display=display)[0],
+        swap_sheet(x, x, x[None], display=display),
+    ):
+        shown = bright(picture)
+        assert shown.mean() > 0.1  # areas, no lines
+        rows = shown.any(axis=1).nonzero()[0]
+        # where in its first and last row a run of bright pixels starts and ends
+        high, low = (np.diff(shown[row], prepend=0, append=0).nonzero()[0] for row in rows[[0, -1]])
+        assert high[1] - high[0] == pytest.approx(2 * (low[1] - low[0]), abs=4)
+
+
+def test_spectrograms_of_one_picture_share_their_colours() -> None:
+    x = np.tile(np.linspace(0, 1, 20)[None, :, None], (1, 1, 3))
+    display = Display("spectrogram")
+    alike = reconstruction_rows(x, x, display=display)
+    faint = reconstruction_rows(x, 0.5 * x, display=display)
+    assert bright(faint).sum() == bright(alike).sum() / 2 > 0
 
 
 def test_labels_of_any_kind_change_no_frame() -> None:
