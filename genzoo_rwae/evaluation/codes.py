@@ -1,6 +1,6 @@
 """The codes of a split, for probes and pictures.
 
-Shapes: N sequences, T time, D code width.
+Shapes: N sequences, T time, D code width, F features.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from genzoo_rwae.codes import draw_sample
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch, SequenceData
 
@@ -20,11 +22,11 @@ __all__ = ["EncodedSplit", "encode_split", "spread_indices", "taken"]
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """Posterior means of some sequences, and their labels.
+    """Codes of some sequences, and their labels.
 
     Attributes:
-        static_ND: means of q(z^c | x).
-        dynamic_NTD: means of q(z^m_t | z^m_<t, x_t); 0 beyond the true lengths.
+        static_ND: means of q(z^c | x), or draws.
+        dynamic_NTD: means of q(z^m_t | z^m_<t, x_t), or draws; 0 beyond the true lengths.
         lengths_N: true lengths.
         indices_N: the sequences' places in the split.
         factors: name -> [N] labels.
@@ -35,6 +37,19 @@ class EncodedSplit:
     lengths_N: Tensor
     indices_N: Tensor
     factors: Mapping[str, Tensor]
+
+    def features(self) -> dict[str, np.ndarray]:
+        """Code -> [N, F]: the static code, and the whole path of the dynamic ones."""
+        path_NF = rearrange(self.dynamic_NTD, "n t d -> n (t d)")
+        return {
+            "static code": self.static_ND.cpu().numpy(),
+            "dynamic codes": path_NF.cpu().numpy(),
+        }
+
+    def dynamic_mean(self) -> Tensor:
+        """Means of the dynamic codes over the true steps [N, D]."""
+        steps_N1 = self.lengths_N[:, None].to(self.dynamic_NTD)
+        return self.dynamic_NTD.sum(1) / steps_N1
 
 
 def spread_indices(count: int, most: int) -> np.ndarray:
@@ -50,14 +65,26 @@ def taken(data: SequenceData, indices_N: np.ndarray, size: int = 64) -> Iterator
         yield data.take(indices_N[start : start + size])
 
 
-def encode_split(model: SequenceModel, data: SequenceData, most: int) -> EncodedSplit:
-    """Encode at most `most` sequences, spread evenly over a split."""
+def encode_split(
+    model: SequenceModel,
+    data: SequenceData,
+    most: int,
+    generator: torch.Generator | None = None,
+) -> EncodedSplit:
+    """Encode at most `most` sequences, spread evenly over a split.
+
+    Args:
+        model: what encodes.
+        data: whose sequences.
+        most: how many of them.
+        generator: codes are draws of the posteriors from it; without one they are their means.
+    """
     static, dynamic, batches = [], [], []
     for batch in taken(data, spread_indices(len(data), most)):
-        encoding = model.encode(batch.x_BT, batch.lengths_B)
-        static.append(encoding.static.mean)
+        static_BD, dynamic_BTD = _codes_of(model, batch, generator)
         true_BT = torch.arange(batch.x_BT.shape[1]) < batch.lengths_B[:, None]
-        dynamic.append(encoding.dynamic.mean * true_BT[..., None].to(encoding.dynamic.mean.device))
+        static.append(static_BD)
+        dynamic.append(dynamic_BTD * true_BT[..., None].to(dynamic_BTD.device))
         batches.append(batch)
     names = batches[0].factors if batches else {}
     return EncodedSplit(
@@ -67,3 +94,14 @@ def encode_split(model: SequenceModel, data: SequenceData, most: int) -> Encoded
         torch.cat([batch.indices_B for batch in batches]),
         {name: torch.cat([batch.factors[name] for batch in batches]) for name in names},
     )
+
+
+@torch.no_grad()
+def _codes_of(
+    model: SequenceModel, batch: Batch, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    if generator is None:
+        encoding = model.encode(batch.x_BT, batch.lengths_B)
+        return encoding.static.mean, encoding.dynamic.mean
+    inferred = model.infer(model.prepare(batch.x_BT), batch.lengths_B, draw_sample(generator))
+    return inferred.static.sample, inferred.dynamic.sample
