@@ -188,6 +188,20 @@ class SequenceData(ABC):
         """
         return None
 
+    def groups(self, indices_B: np.ndarray, /) -> np.ndarray | None:
+        """Which recording each sequence is a piece of, for data that were cut into pieces.
+
+        It is no factor: nothing is trained or probed on it. What is measured of a whole recording
+        is a mean over its pieces.
+
+        Args:
+            indices_B: [B] integers in [0, len(self)).
+
+        Returns:
+            [B] int64, equal for pieces of one recording; None where every sequence is whole.
+        """
+        return None
+
     def sound(self, x_T: Tensor, /, *, like: int | None = None) -> Sound | None:
         """A sequence as sound, for data that were made of sound.
 

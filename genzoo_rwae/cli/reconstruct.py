@@ -11,6 +11,7 @@ from genzoo_rwae.cli.session import (
     AsJson,
     Force,
     Indices,
+    Phase,
     Run,
     Session,
     SplitName,
@@ -28,14 +29,16 @@ def add_to(app: typer.Typer) -> None:
         run: Run,
         split: SplitName = "test",
         indices: Indices = None,
+        phase: Phase = "keep",
         output: Annotated[
             Path | None, typer.Option("-o", "--output", help="A folder [RUN/reconstruct].")
         ] = None,
         force: Force = False,
         as_json: AsJson = False,
     ) -> None:
-        """Encode and decode sequences of the run's data: pictures, arrays and errors."""
+        """Encode and decode sequences of the run's data: pictures, arrays, errors and sound."""
         from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
+        from genzoo_rwae.cli.sounds import Heard, originals, save_sounds
         from genzoo_rwae.report.pictures import reconstruction_rows, save_png
 
         session: Session = context.obj
@@ -56,6 +59,11 @@ def add_to(app: typer.Typer) -> None:
                 indices=batch.indices_B,
             ),
         ]  # fmt: skip
+        heard = originals(batch)
+        for i, x_T, steps in zip(batch.indices_B, made.x_hat_BT, batch.lengths_B, strict=True):
+            like = int(i) if phase == "keep" else None
+            heard.append(Heard(f"reconstruction-{int(i)}", x_T[: int(steps)], like))
+        written += save_sounds(data, heard, folder)
         if as_json:
             errors = dict(zip(batch.indices_B.tolist(), made.mse_B.tolist(), strict=True))
             print_json({"files": written, "mse": errors})

@@ -28,10 +28,11 @@ def add_to(app: typer.Typer) -> None:
         force: Force = False,
         as_json: AsJson = False,
     ) -> None:
-        """Draw sequences from the priors: pictures and the arrays themselves."""
+        """Draw sequences from the priors: pictures, the arrays themselves, and sound."""
         import torch
 
         from genzoo_rwae.cli.arrays import save_arrays
+        from genzoo_rwae.cli.sounds import Heard, data_of_sound, save_sounds
         from genzoo_rwae.report.pictures import clip_film, clip_rows, save_gif, save_png
         from genzoo_rwae.run import load
 
@@ -48,6 +49,9 @@ def add_to(app: typer.Typer) -> None:
                 x=drawn.x_BT, static=drawn.latents.static_BD, dynamic=drawn.latents.dynamic_BTD,
             ),
         ]  # fmt: skip
+        if data := data_of_sound(run, model, session.zoo):
+            heard = [Heard(f"sample-{i}", x_T, None) for i, x_T in enumerate(drawn.x_BT)]
+            written += save_sounds(data, heard, folder)
         if as_json:
             print_json({"files": written})
         else:

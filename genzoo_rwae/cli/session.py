@@ -22,6 +22,7 @@ __all__ = [
     "AsJson",
     "Force",
     "Indices",
+    "Phase",
     "Run",
     "Session",
     "Settings",
@@ -41,6 +42,10 @@ Settings = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Indices = Annotated[
     str | None, typer.Option(metavar="I,J,...", help="Places in the split [spread evenly].")
+]
+Phase = Annotated[
+    Literal["keep", "estimate"],
+    typer.Option(help="Of sound: that of the recording (of the motion), or Griffin-Lim's."),
 ]
 SplitName = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose sequences.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from genzoo_rwae.cli.session import AsJson, Force, Run, Session, SplitName, new_folder, print_json
+from genzoo_rwae.cli.session import (
+    AsJson,
+    Force,
+    Phase,
+    Run,
+    Session,
+    SplitName,
+    new_folder,
+    print_json,
+)
 
 __all__ = ["add_to"]
 
@@ -26,14 +35,19 @@ def add_to(app: typer.Typer) -> None:
             typer.Option(metavar="I,J,...", help="Sequences that give the motion (columns)."),
         ] = None,
         split: SplitName = "test",
+        phase: Phase = "keep",
         output: Annotated[
             Path | None, typer.Option("-o", "--output", help="A folder [RUN/swap].")
         ] = None,
         force: Force = False,
         as_json: AsJson = False,
     ) -> None:
-        """Every static code with every motion: a grid as PNG and GIF, and the arrays."""
+        """Every static code with every motion: a grid as PNG and GIF, the arrays, and sound.
+
+        Of data that are sound, swap-I-J.wav has the static code of I and the motion of J.
+        """
         from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
+        from genzoo_rwae.cli.sounds import Heard, originals, save_sounds
         from genzoo_rwae.report.compose import swap_all
         from genzoo_rwae.report.pictures import save_gif, save_png, swap_grid, swap_sheet
 
@@ -50,6 +64,12 @@ def add_to(app: typer.Typer) -> None:
             save_gif(swap_grid(*clips, display=display), folder / "swap.gif"),
             save_arrays(folder / "swap.npz", x=swapped_RCT),
         ]
+        heard = originals(rows) + originals(columns)
+        for i, row_CT in zip(rows.indices_B.tolist(), swapped_RCT, strict=True):
+            for j, x_T, steps in zip(columns.indices_B, row_CT, columns.lengths_B, strict=True):
+                like = int(j) if phase == "keep" else None
+                heard.append(Heard(f"swap-{i}-{int(j)}", x_T[: int(steps)], like))
+        written += save_sounds(data, heard, folder)
         if as_json:
             print_json({"files": written})
         else:

@@ -1,4 +1,4 @@
-"""Oracles that nobody here wrote: geomloss, torchmetrics and POT, with their known defects.
+"""Oracles that nobody here wrote: geomloss, torchmetrics, POT and librosa, with their known defects.
 
 They are the extra `anchors`; a test whose package is not installed is skipped and says so.
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from genzoo_rwae_kernels import Energy, Imq, Laplacian, Polynomial, Rbf, mmd2_biased, mmd2_unbiased
+from genzoo_rwae_kernels.spectra import Stft, griffin_lim, mel_bank
 from genzoo_rwae_plugins.penalties.sinkhorn import sinkhorn
 from genzoo_rwae_plugins.penalties.sliced_wasserstein import sliced_wasserstein
 from torch import Tensor
@@ -140,3 +141,44 @@ def test_imq_is_a_mean_of_gaussian_kernels_over_an_exponential_law() -> None:
     nodes, weights = np.polynomial.laguerre.laggauss(40)
     parts = [float(mmd2_biased(x, y, Rbf(scales=[1 / node]))) for node in nodes]
     assert float(mmd2_biased(x, y, Imq(scales=[1.0]))) == pytest.approx(weights @ parts, rel=1e-6)
+
+
+# -- librosa: spectra, mel bands and Griffin-Lim from phase 0 ---------------------------------------
+
+
+def librosa() -> object:
+    return pytest.importorskip("librosa", reason="librosa is not installed (extra: anchors)")
+
+
+def chirp() -> np.ndarray:
+    time = np.arange(8_000) / 8_000
+    return 0.5 * np.sin(2 * np.pi * (200 * time + 600 * time**2)) * np.hanning(8_000)
+
+
+def test_mel_bands_are_librosas_of_htk_without_norm() -> None:
+    wanted = librosa().filters.mel(sr=16_000, n_fft=512, n_mels=64, htk=True, norm=None)
+    assert mel_bank(257, 64, 16_000).numpy() == pytest.approx(wanted.T, abs=1e-5)
+
+
+def test_transform_and_its_inverse_are_librosas() -> None:
+    stft, wave = Stft(320, 165, 400), chirp()
+    options = {"hop_length": 165, "win_length": 320}
+    wanted = librosa().stft(wave, n_fft=400, pad_mode="constant", **options)
+    spectra = stft(torch.from_numpy(wave))
+    assert np.abs(spectra.numpy() - wanted.T).max() < 1e-9
+    noise = spectra * torch.rand(spectra.shape, generator=torch.Generator().manual_seed(0))
+    theirs = librosa().istft(noise.numpy().T, n_fft=400, length=7_900, **options)
+    assert np.abs(stft.inverse(noise, 7_900).numpy() - theirs).max() < 1e-9
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.99])
+def test_griffin_lim_is_librosas_step_by_step_and_as_good_in_the_end(momentum: float) -> None:
+    stft = Stft(256, 64, 256)
+    magnitude = stft(torch.from_numpy(chirp())).abs()
+    for iterations in (1, 2, 5, 60):
+        ours = griffin_lim(magnitude, stft, 8_000, iterations=iterations, momentum=momentum)
+        theirs = librosa().griffinlim(
+            magnitude.numpy().T, n_iter=iterations, hop_length=64, n_fft=256, momentum=momentum,
+            init=None, length=8_000, pad_mode="constant",
+        )  # fmt: skip
+        assert np.abs(ours.numpy() - theirs).max() < (1e-6 if iterations < 60 else 0.02)
