@@ -14,6 +14,7 @@ import typer
 from genzoo_rwae.cli import (
     build,
     check,
+    compare,
     doctor,
     encode,
     list_,
@@ -57,7 +58,7 @@ def application() -> typer.Typer:
 
     for verb in (
         build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, report,
-        doctor,
+        doctor, compare,
     ):  # fmt: skip
         verb.add_to(app)
     return app

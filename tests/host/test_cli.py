@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 ROOTS = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "kernels")]
 VERBS = sorted(typer.main.get_command(application()).commands)
 RUN_VERBS = [
-    verb for verb in ("sample", "reconstruct", "swap", "encode", "report") if verb in VERBS
+    verb
+    for verb in ("sample", "reconstruct", "swap", "encode", "report", "compare", "traverse")
+    if verb in VERBS
 ]
 
 Write = Callable[[str, str], Path]
