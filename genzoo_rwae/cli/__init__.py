@@ -26,6 +26,7 @@ from genzoo_rwae.cli import (
     schema,
     show,
     swap,
+    traverse,
 )
 from genzoo_rwae.cli.session import take_global_options
 from genzoo_rwae.errors import GenzooError
@@ -58,7 +59,7 @@ def application() -> typer.Typer:
 
     for verb in (
         build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, report,
-        doctor, compare,
+        doctor, compare, traverse,
     ):  # fmt: skip
         verb.add_to(app)
     return app

@@ -101,7 +101,7 @@ def ended_by_a_user(ended: Any, code: int) -> str:
 def test_there_is_a_verb_for_all_that_the_readme_promises():
     assert {
         "build", "check", "list", "show", "plugins", "schema", "new", "doctor", "sample",
-        "reconstruct", "swap", "encode", "report",
+        "reconstruct", "swap", "encode", "report", "compare", "traverse",
     } <= set(VERBS)  # fmt: skip
 
 
