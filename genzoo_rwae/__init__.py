@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.components import frame_decoder as frame_decoder
     from genzoo_rwae.components import frame_encoder as frame_encoder
     from genzoo_rwae.components import hookimpl as hookimpl
+    from genzoo_rwae.components import judge as judge
     from genzoo_rwae.components import kernel as kernel
     from genzoo_rwae.components import metric as metric
     from genzoo_rwae.components import model as model
@@ -50,7 +51,10 @@ if TYPE_CHECKING:
     from genzoo_rwae.errors import RunError as RunError
     from genzoo_rwae.errors import SpecError as SpecError
     from genzoo_rwae.evaluation import Figure as Figure
+    from genzoo_rwae.evaluation import Judge as Judge
+    from genzoo_rwae.evaluation import Verdict as Verdict
     from genzoo_rwae.run import build as build
+    from genzoo_rwae.run import evaluate as evaluate
     from genzoo_rwae.run import load as load
     from genzoo_rwae.sequence_model import Encoding as Encoding
     from genzoo_rwae.sequence_model import Reconstruction as Reconstruction
@@ -77,15 +81,15 @@ _HOMES = {
     ),
     "components": (
         "Use", "action_head", "augmentation", "cost", "decoder", "dynamic_head", "encoder",
-        "frame_decoder", "frame_encoder", "hookimpl", "kernel", "metric", "model", "optimizer",
-        "penalty", "prior", "schedule", "source", "static_head", "tracker",
+        "frame_decoder", "frame_encoder", "hookimpl", "judge", "kernel", "metric", "model",
+        "optimizer", "penalty", "prior", "schedule", "source", "static_head", "tracker",
     ),
     "errors": (
         "CheckpointError", "DataError", "GenzooError", "OptionError", "PluginError", "RunError",
         "SpecError",
     ),
-    "evaluation": ("Figure",),
-    "run": ("build", "load"),
+    "evaluation": ("Figure", "Judge", "Verdict"),
+    "run": ("build", "evaluate", "load"),
     "sequence_model": ("Encoding", "Reconstruction", "Samples", "SequenceModel", "Swap"),
     "sequences": ("Batch", "DataInfo", "Display", "Factor", "SequenceData", "Sound"),
     "spec": ("load_spec",),

@@ -50,6 +50,7 @@ __all__ = [
     "frame_encoder",
     "hookimpl",
     "hookspec",
+    "judge",
     "kernel",
     "metric",
     "model",
@@ -186,6 +187,7 @@ penalty = KindDecorator("penalty")
 kernel = KindDecorator("kernel")
 source = KindDecorator("source")
 metric = KindDecorator("metric")
+judge = KindDecorator("judge")
 tracker = KindDecorator("tracker")
 optimizer = KindDecorator("optimizer")
 schedule = KindDecorator("schedule")

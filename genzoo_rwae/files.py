@@ -11,7 +11,14 @@ from typing import BinaryIO
 
 from genzoo_rwae.errors import RunError
 
-__all__ = ["write_atomic", "write_atomic_with"]
+__all__ = ["cache_folder", "write_atomic", "write_atomic_with"]
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: genzoo-rwae/ in XDG_CACHE_HOME, or in ~/.cache."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # the standard's word for what to do with a relative one
+    return (base if base.is_absolute() else Path.home() / ".cache") / "genzoo-rwae"
 
 
 def write_atomic(path: Path, data: bytes | str) -> Path:

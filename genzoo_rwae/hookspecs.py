@@ -432,17 +432,52 @@ def genzoo_sources() -> Iterable[object]:
 def genzoo_metrics() -> Iterable[object]:
     """Yield metrics: functions of a model and the data's splits to named figures.
 
-    from genzoo_rwae import Figure, hookimpl, metric
+    A metric with a third positional parameter `judge` is given a trained Judge of the data.
 
-    @metric("parameters")
-    def parameters(model, splits, /):
-        '''Number of trained parameters.'''
-        count = sum(parameter.numel() for parameter in model.parameters())
-        return {"parameters": Figure(count, good="lower")}
+        from genzoo_rwae import Figure, hookimpl, metric
 
-    @hookimpl
-    def genzoo_metrics():
-        yield parameters
+        @metric("parameters")
+        def parameters(model, splits, /):
+            '''Number of trained parameters.'''
+            count = sum(parameter.numel() for parameter in model.parameters())
+            return {"parameters": Figure(count, good="lower")}
+
+        @hookimpl
+        def genzoo_metrics():
+            yield parameters
+    """
+
+
+@hookspec
+def genzoo_judges() -> Iterable[object]:
+    """Yield judges: modules from [B, T, ...] and lengths to a Verdict on every labelled factor.
+
+    The host trains one on the data's training split and keeps it; metrics that name a third
+    positional parameter `judge` are given it.
+
+        from math import prod
+        from torch import nn
+        from genzoo_rwae import Verdict, hookimpl, judge
+
+        @judge("linear")
+        class Linear(nn.Module):
+            '''One linear map of the mean frame for each factor.'''
+
+            def __init__(self, info, /):
+                super().__init__()
+                width = prod(info.frame_shape)
+                self.heads = nn.ModuleDict(
+                    {f.name: nn.Linear(width, len(f.classes)) for f in info.factors}
+                )
+
+            def forward(self, x_BT, lengths_B):
+                mean_BF = x_BT.flatten(2).sum(1) / lengths_B[:, None]  # zero beyond the lengths
+                logits = {name: head(mean_BF) for name, head in self.heads.items()}
+                return Verdict(logits, mean_BF)
+
+        @hookimpl
+        def genzoo_judges():
+            yield Linear
     """
 
 

@@ -19,17 +19,19 @@ from rich.console import Console
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, SpecError
-from genzoo_rwae.evaluation import Splits, measure
+from genzoo_rwae.evaluation import Splits
+from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.report.compose import compose_pictures, compose_report
+from genzoo_rwae.run_evaluation import measure_again, measure_run, with_metrics
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo
-from genzoo_rwae.spec import Spec, load_spec, plain
+from genzoo_rwae.spec import Spec, load_spec
 from genzoo_rwae.spec.sections import place_values
 from genzoo_rwae.training.checkpoint import load_weights
 from genzoo_rwae.zoo import Zoo
 
-__all__ = ["build", "build_spec", "check", "load", "open_splits"]
+__all__ = ["build", "build_spec", "check", "evaluate", "load", "open_splits"]
 
 
 def build(
@@ -69,6 +71,8 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     from genzoo_rwae.training.loop import Trainer
 
     began = time.monotonic()
+    for metric in spec.evaluate:
+        wants_judge(metric)  # refuses what it could not be wired with, before anything is trained
     splits = open_splits(spec)
     _check_batch(spec, len(splits.train))
     info = splits.train.info
@@ -87,7 +91,7 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
             highlight=False,
         )
     model = assembled.model.cpu().eval()
-    _measure(spec, model, splits, run, outcome.step, console)
+    measure_run(spec, model, splits, run, outcome.step, console)
     compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
     page = compose_report(run, spec, model, splits, finished=True)
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
@@ -156,30 +160,45 @@ def load(
     return model.eval()
 
 
+def evaluate(
+    run: str | Path,
+    metrics: Sequence[str] = (),
+    *,
+    settings: Sequence[str] = (),
+    zoo: Zoo | None = None,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Measure a finished run again, and write its evaluation, report and card.
+
+    Figures of other metrics stay as they are until the next build, which keeps what the spec asks
+    for.
+
+    Args:
+        run: a folder that `build` made.
+        metrics: names; default: those of its spec. A metric that the spec has keeps its options.
+        settings: `metric.option=value`, and `judge.option=value`.
+        zoo: where components are looked up.
+        console: where progress is shown; default: nowhere.
+
+    Returns:
+        What evaluation.json holds now.
+
+    Raises:
+        CheckpointError, SpecError, DataError, PluginError: before anything is written.
+    """
+    folder = RunFolder.open(Path(run))
+    zoo, console = zoo or Zoo(), console or Console(quiet=True)
+    spec, chosen = with_metrics(load_spec(folder.spec, zoo=zoo), folder, metrics, settings, zoo)
+    model = load(run, zoo=zoo)
+    splits = open_splits(spec)
+    figures = measure_again(spec, chosen, model, splits, folder, console)
+    compose_report(folder, spec, model, splits, finished=True)
+    return figures
+
+
 def open_splits(spec: Spec) -> Splits:
     """The three splits of a spec's data."""
     return Splits(*(open_split(spec, split) for split in ("train", "validation", "test")))
-
-
-def _measure(
-    spec: Spec, model: SequenceModel, splits: Splits, run: RunFolder, step: int, console: Console
-) -> None:
-    """Measure what was not yet measured in this way at this step; drop what nobody asks for."""
-    asked = {metric.name: plain(metric) for metric in spec.evaluate}
-    before, done = run.read_evaluation(), run.measured(step)
-    known = {
-        name: before[name]
-        for name, options in asked.items()
-        if name in before and done.get(name) == options
-    }
-    missing = [metric for metric in spec.evaluate if metric.name not in known]
-    if missing:
-        with located(spec):
-            known |= measure(model, splits, missing, console)
-    elif asked:
-        console.print("trained and measured already: the report is written again")
-    figures = {name: known[name] for name in asked}
-    run.save_evaluation(figures, step=step, metrics=asked)
 
 
 def _check_batch(spec: Spec, sequences: int) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder"]
 
 # what may differ between two builds of one folder: none of it changes the weights
-_FREE = ("resolved", "description", "plugins", "evaluate", "trackers")
+_FREE = ("resolved", "description", "plugins", "evaluate", "judge", "trackers")
 _FREE_IN_TRAIN = ("minutes", "save_every", "validate_every")
 
 
@@ -141,6 +141,10 @@ class RunFolder:
     def read_evaluation(self) -> dict[str, Any]:
         """evaluation.json; empty where there is none, or where it cannot be read."""
         return _read_json(self.evaluation)
+
+    def measured_step(self) -> int:
+        """The step at which the run was measured last; 0 where that was not noted."""
+        return int(_read_json(self.path / "checkpoints" / "measured.json").get("step", 0))
 
     def measured(self, step: int) -> dict[str, Any]:
         """Metric -> options that it was measured with at this very step."""

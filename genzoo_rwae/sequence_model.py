@@ -130,6 +130,16 @@ class SequenceModel(nn.Module, ABC):
             action_BA: one-hot actions that are given, of models that have some; else drawn.
         """
 
+    # -- what a model may tell ----------------------------------------------------------------
+
+    def prior_means(self, latents: Latents) -> Tensor | None:
+        """Means [B, T, D] of the dynamic prior, P(z^m_t | z^m_<t), along the paths of `latents`.
+
+        Returns:
+            None where the model cannot tell; what is measured on these means is then left out.
+        """
+        return None
+
     # -- what it gets for that ----------------------------------------------------------------
 
     def prepare(self, x_BT: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from genzoo_rwae.cli import (
     compare,
     doctor,
     encode,
+    evaluate,
+    judge,
     list_,
     new,
     plugins,
@@ -58,8 +60,8 @@ def application() -> typer.Typer:
         pass
 
     for verb in (
-        build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, report,
-        doctor, compare, traverse,
+        build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode,
+        evaluate, judge, report, doctor, compare, traverse,
     ):  # fmt: skip
         verb.add_to(app)
     return app

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from genzoo_rwae.components import wired_of
+from genzoo_rwae.errors import PluginError
 from genzoo_rwae.evaluation.figure import as_json
+from genzoo_rwae.evaluation.reliability import reliability
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from genzoo_rwae.evaluation.judge import Judge
     from genzoo_rwae.sequence_model import SequenceModel
     from genzoo_rwae.sequences import SequenceData
     from genzoo_rwae.spec import Part
 
-__all__ = ["Splits", "measure"]
+__all__ = ["JUDGE", "Splits", "measure", "wants_judge"]
+
+JUDGE = "judge"
+"""The group of figures that says how far the judge can be trusted."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +37,69 @@ class Splits:
     test: SequenceData
 
 
+def wants_judge(metric: Part) -> bool:
+    """Whether a metric is wired with a judge: its third positional parameter is called so.
+
+    Raises:
+        PluginError: it wants something else, or is called as the judge's own figures are.
+    """
+    extra = [parameter.name for parameter in wired_of(metric.registered.component.build)[2:]]
+    who = f"the metric '{metric.name}' of plugin '{metric.registered.plugin.name}'"
+    if extra not in ([], ["judge"]):
+        raise PluginError(
+            f"{who} has wired parameters {extra} after (model, splits); wanted none, or judge; "
+            "options are keyword-only"
+        )
+    if metric.name == JUDGE:
+        raise PluginError(f"{who} has the name of the judge's own figures; give it another")
+    return bool(extra)
+
+
 @torch.no_grad()
 def measure(
-    model: SequenceModel, splits: Splits, metrics: Sequence[Part], console: Console
+    model: SequenceModel,
+    splits: Splits,
+    metrics: Sequence[Part],
+    console: Console,
+    judge: Callable[[], Judge] | None = None,
 ) -> dict[str, Any]:
-    """Figures of every metric by its name, as evaluation.json holds them."""
+    """Figures of every metric by its name, as evaluation.json holds them.
+
+    Args:
+        model: the trained model.
+        splits: the data.
+        metrics: what is measured.
+        console: where it is said how long it took.
+        judge: finds or trains the judge; called once, if a metric asks for one. Its own figures
+            then stand beside the others, under `judge`.
+
+    Raises:
+        PluginError: see `wants_judge`.
+    """
     model.eval()
-    figures = {}
+    judged = {metric.name for metric in metrics if wants_judge(metric)}
+    if judged and not (model.info.factors and len(splits.test)):
+        console.print(
+            f"not measured: {', '.join(sorted(judged))}; a judge needs labelled factors and test "
+            "sequences",
+            highlight=False,
+        )
+        figures: dict[str, Any] = {name: {} for name in judged}
+        metrics = [metric for metric in metrics if metric.name not in judged]
+        judged = set()
+    else:
+        figures = {}
+    if judged and judge is None:
+        raise ValueError(f"{sorted(judged)} ask for a judge, and measure() was given none")
+    wired = (judge(),) if judged and judge is not None else ()
     for metric in metrics:
         began = time.monotonic()
         torch.manual_seed(0)  # metrics take generators of their own; this holds those that do not
-        figures[metric.name] = as_json(metric(model, splits))
+        extra = wired if metric.name in judged else ()
+        figures[metric.name] = as_json(metric(model, splits, *extra))
         console.print(
             f"measured {metric.name} in {time.monotonic() - began:.1f} s", highlight=False
         )
+    if wired:
+        figures[JUDGE] = as_json(reliability(*wired, model, splits.test))
     return figures

@@ -23,17 +23,32 @@ _LINK = re.compile(r"(:)(?=//)|(?<=www)(\.)", re.IGNORECASE)
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}(v\d+)?")
 _TAGS = ("sequence-modeling", "disentanglement", "genzoo-rwae")
 
+# words of figures' names -> what holds where one of them is
 _LIMITS = {
-    "": "One training run with one seed. A ± beside a figure is the spread over repeated draws "
+    ("",): "One training run with one seed. A ± beside a figure is the spread over repeated draws "
     "from this model, unless its note says otherwise; it is not the spread over seeds.",
-    "swap": "Accuracy of the action under a fixed motion is blind to identity: a model that "
+    (
+        "swap",
+        "fix motion",
+    ): "Accuracy of the action under a fixed motion is blind to identity: a model that "
     "ignores its static code scores full marks. Read it beside the share of identities that "
     "changed and beside the reconstruction error.",
-    "judge": "The judge is a trained network with errors and preferences of its own: its accuracy "
+    (
+        "prior means",
+    ): "Codes of the prior's means show less than the prior makes: what leaks into the "
+    "dynamic codes, and motion that goes wrong, shows on its samples.",
+    (
+        "judge",
+    ): "The judge is a trained network with errors and preferences of its own: its accuracy "
     "on real data and on reconstructions bounds what its verdicts can mean.",
-    "probe": "Linear probes show what can be read from a code with a linear map. What they do not "
+    (
+        "probe",
+    ): "Linear probes show what can be read from a code with a linear map. What they do not "
     "find may still be there.",
-    "sample": "Figures on samples tell about the data set as a whole, not whether one sample is "
+    (
+        "sample",
+        "unconditional",
+    ): "Figures on samples tell about the data set as a whole, not whether one sample is "
     "plausible.",
 }
 _EVERY_CARD = (
@@ -195,7 +210,9 @@ def _limits(figures: tuple[ShownFigure, ...]) -> Iterator[str]:
     yield from _EVERY_CARD
     if figures:
         groups = " ".join(f"{figure.group} {figure.name}" for figure in figures)
-        yield from (line for word, line in _LIMITS.items() if word in groups)
+        for words, line in _LIMITS.items():
+            if any(word in groups for word in words):
+                yield line
 
 
 def _use(card: Card) -> str:

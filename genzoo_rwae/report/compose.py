@@ -13,6 +13,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from genzoo_rwae.evaluation.codes import spread_indices
+from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.files import write_atomic
 from genzoo_rwae.report.card import Card, model_card
 from genzoo_rwae.report.curves import read_history
@@ -141,7 +142,10 @@ def _card_parts(spec: Spec) -> list[CardPart]:
     from genzoo_rwae.components import summary_of
 
     rows = []
+    used = any(map(wants_judge, spec.evaluate))
     for part in spec.parts():
+        if part.path.partition(".")[0] == "judge" and not used:
+            continue
         entry, component = part.registered.entry, part.registered.component
         paper = (entry.paper.title, entry.paper.arxiv) if entry and entry.paper else ("", "")
         rows.append(

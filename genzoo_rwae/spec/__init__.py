@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from genzoo_rwae.errors import PluginError, SpecError
 from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml
-from genzoo_rwae.spec.part import Part, PlacedOptionError, follows_progress
+from genzoo_rwae.spec.part import Part, PlacedOptionError, follows_progress, qualified
 from genzoo_rwae.spec.render import differences, plain, render
 from genzoo_rwae.spec.resolve import INVALID, Resolver
 from genzoo_rwae.spec.schema import json_schema
@@ -31,6 +31,7 @@ __all__ = [
     "json_schema",
     "load_spec",
     "plain",
+    "qualified",
     "render",
 ]
 

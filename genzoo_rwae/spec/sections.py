@@ -22,6 +22,7 @@ __all__ = [
     "DynamicTermSlot",
     "IndependenceSlot",
     "Information",
+    "JudgeSlot",
     "Labels",
     "Objective",
     "Price",
@@ -224,6 +225,26 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgeSlot:
+    """How the judge is trained, on all factors of the training split.
+
+    Attributes:
+        steps: most optimisation steps; the learning rate falls to 0 over them, along a cosine.
+        batch: sequences in a batch.
+        lr: learning rate of Adam.
+        seed: of its weights and of the order of the data.
+        enough: accuracy on validation sequences that ends the training, once all factors have it
+            twice in a row.
+    """
+
+    steps: PositiveInt = 1_000
+    batch: Annotated[int, Field(ge=2)] = 64
+    lr: PositiveFloat = 1e-3
+    seed: Seed = 0
+    enough: Fraction = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spec:
     """A whole spec.
 
@@ -237,6 +258,8 @@ class Spec:
         objective: what is minimised.
         train: how long and how.
         evaluate: what is measured when training has ended.
+        judge: the classifier by whose word metrics go that ask for one; trained when one does, and
+            kept for all runs on the same data.
         trackers: who else gets every row of metrics.jsonl.
         resolved: written by genzoo into a run folder: versions, hashes, shapes of the data.
     """
@@ -250,6 +273,7 @@ class Spec:
     objective: Objective
     train: Train
     evaluate: Annotated[Any, Use("metric", many=True)] = ()
+    judge: Annotated[Any, Use("judge", slot=JudgeSlot)] = KIND_DEFAULT
     trackers: Annotated[Any, Use("tracker", many=True)] = ()
     resolved: dict[str, Any] | None = None
     places: dict[str, Located] = field(init=False, repr=False, compare=False, default_factory=dict)

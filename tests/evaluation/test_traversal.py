@@ -41,9 +41,8 @@ class Clips(SequenceData):
     """The first number tells who, the second which; both stay."""
 
     def __init__(self, count=400):
-        self.info = DataInfo((4,), 3, False, tuple(
-            Factor(name, ("x", "y"), "static") for name in ("who", "which")
-        ) + (Factor("way", ("x", "y"), "dynamic"),))  # fmt: skip
+        still = (Factor(name, ("x", "y"), "static") for name in ("who", "which"))
+        self.info = DataInfo((4,), 3, False, (*still, Factor("way", ("x", "y"), "dynamic")))
         draw = torch.Generator().manual_seed(0)
         self.labels = torch.randint(0, 2, (count, 3), generator=draw)
         still = self.labels[:, None, :2].float().expand(-1, 3, -1) * torch.tensor([4.0, 2.0])

@@ -102,7 +102,7 @@ def test_a_kind_has_at_most_one_default():
     assert all(count == 1 for count in counts.values()), counts
 
 
-@pytest.mark.parametrize("kind", ["optimizer", "schedule", "cost"])
+@pytest.mark.parametrize("kind", ["optimizer", "schedule", "cost", "judge"])
 def test_kinds_that_every_run_needs_have_a_default(kind: str, zoo: Zoo):
     default = zoo.default(kind)
     assert default.entry is not None

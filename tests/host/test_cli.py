@@ -27,7 +27,16 @@ ROOTS = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "kernels")]
 VERBS = sorted(typer.main.get_command(application()).commands)
 RUN_VERBS = [
     verb
-    for verb in ("sample", "reconstruct", "swap", "encode", "report", "compare", "traverse")
+    for verb in (
+        "sample",
+        "reconstruct",
+        "swap",
+        "encode",
+        "evaluate",
+        "report",
+        "compare",
+        "traverse",
+    )  # fmt: skip
     if verb in VERBS
 ]
 
@@ -101,7 +110,7 @@ def ended_by_a_user(ended: Any, code: int) -> str:
 def test_there_is_a_verb_for_all_that_the_readme_promises():
     assert {
         "build", "check", "list", "show", "plugins", "schema", "new", "doctor", "sample",
-        "reconstruct", "swap", "encode", "report", "compare", "traverse",
+        "reconstruct", "swap", "encode", "report", "evaluate", "judge", "compare", "traverse",
     } <= set(VERBS)  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import torch
 from genzoo_rwae import (
     Batch,
     DataInfo,
+    Factor,
     Figure,
     SequenceData,
     SequenceModel,
@@ -226,6 +227,17 @@ def test_the_source_example_gives_batches(made):
 def test_the_metric_example_gives_a_figure(made):
     figures = made("genzoo_metrics")(torch.nn.Linear(2, 3), None)
     assert figures == {"parameters": Figure(9, good="lower")}
+
+
+def test_the_judge_example_gives_a_verdict_on_every_factor(made):
+    factors = (Factor("who", ("a", "b", "c"), "static"), Factor("way", ("x", "y"), "dynamic"))
+    info = DataInfo(FRAME, 3, True, factors)
+    verdict = made("genzoo_judges")(info)(torch.ones(4, 3, *FRAME), torch.tensor([3] * 4))
+    assert {name: logits.shape for name, logits in verdict.logits.items()} == {
+        "who": (4, 3),
+        "way": (4, 2),
+    }
+    torch.testing.assert_close(verdict.features_BF, torch.ones(4, 3 * 8 * 8))
 
 
 def test_the_tracker_example_writes_rows(made, tmp_path: Path):

@@ -10,18 +10,23 @@ from rich.console import Console
 
 from genzoo_rwae import metric
 from genzoo_rwae.components import component_of
-from genzoo_rwae.evaluation import Figure, Splits, as_json, measure
+from genzoo_rwae.errors import PluginError
+from genzoo_rwae.evaluation import Figure, Judge, Splits, Verdict, as_json, measure
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.report.figures import figures_of
+from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData
 from genzoo_rwae.spec import Part
 from genzoo_rwae.zoo import Plugin, Registered
 
 
 def test_figure_keeps_all_that_it_says():
-    figure = Figure(0.5, chance=0.25, baselines={"b": 0.1}, good="higher", note="n")
+    figure = Figure(0.5, chance=0.25, baselines={"b": 0.1}, good="higher", spread=0.0, note="n")
     assert as_json({"f": figure}) == {
-        "f": {"value": 0.5, "chance": 0.25, "baselines": {"b": 0.1}, "good": "higher", "note": "n"}
-    }
+        "f": {
+            "value": 0.5, "chance": 0.25, "baselines": {"b": 0.1}, "good": "higher",
+            "spread": 0.0, "note": "n",
+        }
+    }  # fmt: skip
 
 
 def test_fields_that_say_nothing_are_left_out():
@@ -68,6 +73,106 @@ def test_spread_indices_are_as_many_as_asked_for(most):
 
 def part(build, **options):
     return Part(Registered(component_of(build), Plugin("test", "python", "here")), options, "x")
+
+
+FACTORS = (Factor("who", ("a", "b", "c"), "static"), Factor("way", ("up", "down"), "dynamic"))
+
+
+class Labelled(SequenceData):
+    """Noise with labels, the first of which a judge can be told to know."""
+
+    def __init__(self, factors=FACTORS, count=6):
+        self.info = DataInfo((1, 9, 12), 4, True, factors)
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def take(self, indices_B, /, *, draw=0):
+        i = torch.as_tensor(indices_B)
+        x_BT = torch.rand(len(i), 4, 1, 9, 12, generator=torch.Generator().manual_seed(0))
+        x_BT[:, 0, 0, 0, 0] = i / 10
+        factors = {"who": i % 3, "way": i % 2} if self.info.factors else {}
+        return Batch(x_BT, torch.full((len(i),), 4), i, factors)
+
+
+class Knows(torch.nn.Module):
+    """Reads the index off a real sequence's first value, and says 0 of all others."""
+
+    def forward(self, x_BT, lengths_B):
+        tenth_B = x_BT[:, 0, 0, 0, 0] * 10
+        real_B = (tenth_B - tenth_B.round()).abs() < 1e-5
+        index_B = torch.where(real_B, tenth_B.round(), 0).long()
+        logits = {"who": torch.eye(3)[index_B % 3], "way": torch.eye(2)[index_B % 2]}
+        return Verdict(logits, x_BT[:, 0, 0, 0])
+
+
+@metric("judged")
+def judged(model, splits, judge, /):
+    """Asks for a judge."""
+    return {"told": Figure(float(isinstance(judge, Judge)))}
+
+
+@metric("unjudged")
+def unjudged(model, splits, /):
+    """Asks for none."""
+    return {"told": Figure(0.0)}
+
+
+def measured(model, metrics, data=None):
+    data, asked = Labelled() if data is None else data, []
+    model.info = data.info
+
+    def judge():
+        asked.append(1)
+        return Judge(Knows(), data.info)
+
+    parts, splits = [part(metric) for metric in metrics], Splits(data, data, data)
+    return measure(model, splits, parts, Console(quiet=True), judge), len(asked)
+
+
+def test_a_metric_that_asks_gets_the_judge_and_its_accuracy_stands_beside(rwae):
+    figures, asked = measured(rwae(), [judged, unjudged, judged])
+    assert asked == 1
+    assert figures["judged"]["told"]["value"] == 1.0
+    real, rebuilt = figures["judge"]["real test data"], figures["judge"]["reconstructions"]
+    assert real["who"]["value"] == real["way"]["value"] == 1.0
+    # of the reconstructions of an untrained model it says 0
+    assert rebuilt["who"]["value"] == pytest.approx(1 / 3)
+    assert rebuilt["way"]["value"] == pytest.approx(1 / 2)
+    assert real["who"]["chance"] == pytest.approx(1 / 3)
+    assert "never saw" in real["who"]["note"]
+
+
+def test_no_judge_is_trained_unless_a_metric_asks(rwae):
+    figures, asked = measured(rwae(), [unjudged])
+    assert asked == 0
+    assert list(figures) == ["unjudged"]
+
+
+@pytest.mark.parametrize("data", [Labelled(factors=()), Labelled(count=0)])
+def test_data_without_labels_or_test_sequences_have_nothing_to_judge(rwae, data):
+    figures, asked = measured(rwae(), [judged, unjudged], data)
+    assert asked == 0
+    assert figures == {"judged": {}, "unjudged": {"told": {"value": 0.0}}}
+
+
+@metric("strange")
+def strange(model, splits, jury, /):
+    """Wants what nobody has."""
+
+
+@metric("judge")
+def named_judge(model, splits, /):
+    """Has a taken name."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [(strange, r"\['jury'\]"), (named_judge, "give it another")]
+)
+def test_metrics_that_cannot_be_wired_are_refused(rwae, wrong, message):
+    with pytest.raises(PluginError, match=message):
+        measured(rwae(), [wrong])
 
 
 def test_metrics_see_a_model_in_evaluation_mode_and_the_same_random_numbers(rwae):

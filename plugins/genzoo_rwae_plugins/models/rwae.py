@@ -192,6 +192,12 @@ class Rwae(SequenceModel):
         dynamic_BTD = self.dynamic_prior.roll_out(count, length, draw, **context)
         return Latents(static_BD, dynamic_BTD, action_BA)
 
+    def prior_means(self, latents: Latents) -> Tensor:
+        """Means [B, T, D] of the dynamic prior along given paths."""
+        context = {"context_BC": latents.action_BA} if self._tells_prior else {}
+        law, _ = self.dynamic_prior.along(latents.dynamic_BTD, **context)
+        return law.mean
+
 
 @hookimpl
 def genzoo_models() -> Iterator[object]:

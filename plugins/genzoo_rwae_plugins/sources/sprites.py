@@ -5,7 +5,6 @@ Shapes: B batch, T time, N characters, C H W frame.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from genzoo_rwae.components import hookimpl, source
+from genzoo_rwae.files import cache_folder
 from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData, Split
 from genzoo_rwae_plugins.sources.batches import (
     batch_of_equal_lengths,
@@ -80,7 +80,7 @@ def sprites(
         Layers: Liberated Pixel Cup, CC BY-SA 3.0 or GPL 3.0.
     """
     folder = data_folder(root, source="sprites", within="sprites/layers")
-    where = _default_cache() if cache is None else cache.expanduser()
+    where = cache_folder() if cache is None else cache.expanduser()
     frames = frames_of(folder, where, check=checksum == "published")
     return _Sprites(frames, _characters_of(split, validation))
 
@@ -138,11 +138,6 @@ def _characters_of(split: Split, validation: int) -> np.ndarray:
         "test": slice(_TRAIN_CHARACTERS, None),
     }
     return order_N[bounds[split]]
-
-
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "genzoo-rwae"
 
 
 @hookimpl

@@ -1,0 +1,112 @@
+"""Measuring a run: what its spec asks for, or some metrics again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from genzoo_rwae.assemble import located
+from genzoo_rwae.errors import SpecError
+from genzoo_rwae.evaluation.judge_cache import judge_for
+from genzoo_rwae.evaluation.measure import JUDGE, measure, wants_judge
+from genzoo_rwae.spec import Spec, load_spec, plain, qualified
+from genzoo_rwae.spec.located import Located, Place, apply_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from genzoo_rwae.evaluation import Splits
+    from genzoo_rwae.run_folder import RunFolder
+    from genzoo_rwae.sequence_model import SequenceModel
+    from genzoo_rwae.spec import Part
+    from genzoo_rwae.zoo import Zoo
+
+__all__ = ["measure_again", "measure_run", "with_metrics"]
+
+
+def measure_run(
+    spec: Spec, model: SequenceModel, splits: Splits, run: RunFolder, step: int, console: Console
+) -> None:
+    """Measure what was not yet measured in this way at this step; drop what nobody asks for."""
+    asked = {metric.name: _how(spec, metric) for metric in spec.evaluate}
+    before, done = run.read_evaluation(), run.measured(step)
+    known = {
+        name: before[name]
+        for name, how in asked.items()
+        if name in before and done.get(name) == how
+    }
+    missing = [metric for metric in spec.evaluate if metric.name not in known]
+    if any(wants_judge(metric) for metric in spec.evaluate if metric.name in known):
+        known |= {JUDGE: before[JUDGE]} if JUDGE in before else {}
+    if missing:
+        known |= _measured(spec, model, splits, missing, console)
+    elif asked:
+        console.print("trained and measured already: the report is written again")
+    figures = {name: known[name] for name in (*asked, JUDGE) if name in known}
+    run.save_evaluation(figures, step=step, metrics=asked)
+
+
+def measure_again(
+    spec: Spec,
+    metrics: Sequence[Part],
+    model: SequenceModel,
+    splits: Splits,
+    run: RunFolder,
+    console: Console,
+) -> dict[str, Any]:
+    """Measure some metrics, lay their figures over those that there are, and return them all."""
+    fresh = _measured(spec, model, splits, metrics, console)
+    figures = {**run.read_evaluation(), **fresh}
+    step = run.measured_step()
+    done = {**run.measured(step), **{metric.name: _how(spec, metric) for metric in metrics}}
+    run.save_evaluation(figures, step=step, metrics=done)
+    return figures
+
+
+def with_metrics(
+    spec: Spec, run: RunFolder, names: Sequence[str], settings: Sequence[str], zoo: Zoo
+) -> tuple[Spec, tuple[Part, ...]]:
+    """A run's spec with further metrics, and those of its metrics that are to be measured.
+
+    Args:
+        spec: the run's.
+        run: where it lies.
+        names: of metrics; none: those that the spec has.
+        settings: `metric.option=value` and `judge.option=value`.
+        zoo: where metrics are looked up.
+
+    Raises:
+        SpecError: there is no such metric or option.
+    """
+    own = {metric.name: plain(metric) for metric in spec.evaluate}
+    own |= {qualified(metric): plain(metric) for metric in spec.evaluate}
+    asked = names or [metric.name for metric in spec.evaluate]
+    wanted = {name: own.get(name, {"use": name}) for name in asked}
+    given: Any = apply_settings(Located({}, Place(), Place()), settings).plain
+    known = {*wanted, JUDGE}
+    for name, options in given.items():
+        if name not in known or not isinstance(options, dict):
+            raise SpecError(
+                f"--set {name}: wanted METRIC.OPTION=VALUE of a metric that is measured "
+                f"({', '.join(wanted) or 'none is'}), or judge.OPTION=VALUE"
+            )
+    wanted = {name: {**options, **given.get(name, {})} for name, options in wanted.items()}
+    said = {options["use"]: options for options in wanted.values()}
+    kept = [plain(metric) for metric in spec.evaluate if qualified(metric) not in said]
+    over = {JUDGE: given[JUDGE]} if JUDGE in given else {}
+    spec = load_spec(run.spec, zoo=zoo, settings={"evaluate": [*said.values(), *kept], **over})
+    return spec, tuple(spec.evaluate[: len(said)])
+
+
+def _measured(
+    spec: Spec, model: SequenceModel, splits: Splits, metrics: Sequence[Part], console: Console
+) -> dict[str, Any]:
+    with located(spec):
+        return measure(model, splits, metrics, console, partial(judge_for, spec, splits, console))
+
+
+def _how(spec: Spec, metric: Part) -> dict[str, Any]:
+    """What a metric's figures depend on beside weights and data: its options, and the judge's."""
+    how: dict[str, Any] = plain(metric)
+    return {**how, "judge": plain(spec.judge)} if wants_judge(metric) else how

@@ -1,0 +1,1 @@
+"""Classifiers by whose word samples are measured."""

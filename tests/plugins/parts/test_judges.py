@@ -1,0 +1,71 @@
+"""The published classifier: its layers, and what it sees of a sequence.
+
+Shapes: B batch, T time, K classes.
+"""
+
+import pytest
+import torch
+from genzoo_rwae_plugins.judges.recurrent import RecurrentJudge
+from torch import nn
+
+from genzoo_rwae.sequences import DataInfo, Factor
+
+FACTORS = (Factor("who", tuple("abcde"), "static"), Factor("way", ("x", "y"), "dynamic"))
+
+
+def make(shape, **options):
+    torch.manual_seed(0)
+    return RecurrentJudge(DataInfo(shape, 4, True, FACTORS), **options)
+
+
+def test_the_layers_are_the_published_ones():
+    net = make((3, 64, 64))
+    convolutions = [m for m in net.frames if isinstance(m, nn.Conv2d)]
+    table = [(c.in_channels, c.out_channels, *c.kernel_size, *c.stride) for c in convolutions]
+    assert table == [
+        (3, 64, 4, 4, 2, 2), (64, 128, 4, 4, 2, 2), (128, 256, 4, 4, 2, 2), (256, 512, 4, 4, 2, 2),
+        (512, 128, 4, 4, 1, 1),
+    ]  # fmt: skip
+    assert len([m for m in net.frames if isinstance(m, nn.BatchNorm2d | nn.BatchNorm1d)]) == 5
+    assert isinstance(net.frames[-1], nn.Tanh)
+    assert (net.lstm.input_size, net.lstm.hidden_size, net.lstm.bidirectional) == (128, 256, True)
+    assert [[m.out_features for m in head if isinstance(m, nn.Linear)] for head in net.heads] == [
+        [256, 5],
+        [256, 2],
+    ]
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 64, 64), (1, 32, 32), (3, 40, 24), (2, 7, 9), (5,), (201,), (17, 3)], ids=str
+)
+def test_frames_of_any_shape_get_logits_and_gradients(shape):
+    net = make(shape, channels=2)
+    verdict = net(torch.randn(3, 4, *shape), torch.tensor([4, 2, 1]))
+    assert {name: logits.shape for name, logits in verdict.logits.items()} == {
+        "who": (3, 5),
+        "way": (3, 2),
+    }
+    assert verdict.features_BF.shape == (3, 512)
+    sum(logits.square().sum() for logits in verdict.logits.values()).backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_features_are_the_last_true_state_forwards_and_the_first_backwards():
+    net = make((5,), channels=2).eval()
+    x_BT = torch.randn(2, 4, 5)
+    whole = net(x_BT, torch.tensor([4, 3])).features_BF
+    cut = net(x_BT[1:, :3], torch.tensor([3])).features_BF
+    torch.testing.assert_close(whole[1:], cut)
+    longer = torch.cat([x_BT, torch.randn(2, 1, 5)], 1)  # a further step changes both directions
+    other = net(longer, torch.tensor([5, 5])).features_BF
+    assert (whole - other).abs()[:, :256].max() > 1e-3
+    assert (whole - other).abs()[:, 256:].max() > 1e-4
+
+
+def test_padding_does_not_reach_the_batch_statistics():
+    one, other = make((5,), channels=2), make((5,), channels=2)
+    x_BT, lengths_B = torch.randn(4, 4, 5), torch.tensor([4, 3, 2, 2])
+    noisy_BT = x_BT.clone()
+    noisy_BT[torch.arange(4) >= lengths_B[:, None]] = 1e4
+    one(x_BT, lengths_B), other(noisy_BT, lengths_B)
+    assert torch.equal(one.frames[1].running_mean, other.frames[1].running_mean)
