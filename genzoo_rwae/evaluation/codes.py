@@ -68,19 +68,20 @@ def taken(data: SequenceData, indices_N: np.ndarray, size: int = 64) -> Iterator
 def encode_split(
     model: SequenceModel,
     data: SequenceData,
-    most: int,
+    which: int | np.ndarray,
     generator: torch.Generator | None = None,
 ) -> EncodedSplit:
-    """Encode at most `most` sequences, spread evenly over a split.
+    """Encode sequences of a split.
 
     Args:
         model: what encodes.
         data: whose sequences.
-        most: how many of them.
+        which: how many of them at most, spread evenly; or their places in the split.
         generator: codes are draws of the posteriors from it; without one they are their means.
     """
     static, dynamic, batches = [], [], []
-    for batch in taken(data, spread_indices(len(data), most)):
+    indices_N = spread_indices(len(data), which) if isinstance(which, int) else which
+    for batch in taken(data, indices_N):
         static_BD, dynamic_BTD = _codes_of(model, batch, generator)
         true_BT = torch.arange(batch.x_BT.shape[1]) < batch.lengths_B[:, None]
         static.append(static_BD)

@@ -1,6 +1,6 @@
 """The raw data as features: what a probe finds without any model.
 
-Shapes: N fitted sequences, M tested sequences, P values of a sequence, R directions.
+Shapes: N M sequences, T time, P values of a sequence or a frame, R directions.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from genzoo_rwae.evaluation.codes import spread_indices, taken
 from genzoo_rwae.sequences import SequenceData
 
-__all__ = ["RawFeatures", "raw_features"]
+__all__ = ["RawFeatures", "mean_frames", "raw_features"]
 
 _BLOCK = 8192  # values that are floats at once: a clip of images has 100,000, as bytes
 _LEAST = 1e-6  # share of the largest variance below which a direction is rounding
@@ -63,6 +64,21 @@ def raw_features(train: SequenceData, test: SequenceData, fitted: int, tested: i
     scale_R = np.sqrt(variances_N[kept][::-1])
     rotation_NR = rotation_NN[:, kept][:, ::-1]
     return RawFeatures(rotation_NR * scale_R, cross_MN @ rotation_NR / scale_R)
+
+
+def mean_frames(data: SequenceData, indices_N: np.ndarray) -> np.ndarray:
+    """The mean over true steps of each value of a frame that is there [N, P]; NaN where none is.
+
+    Args:
+        data: whose sequences.
+        indices_N: their places in the split.
+    """
+    means = []
+    for batch in taken(data, indices_N):
+        x_BTP = batch.x_BT.flatten(2).double()
+        true_BT = torch.arange(x_BTP.shape[1]) < batch.lengths_B[:, None]
+        means.append(torch.where(true_BT[..., None], x_BTP, torch.nan).nanmean(1).numpy())
+    return np.concatenate(means)
 
 
 def _values(data: SequenceData, most: int) -> np.ndarray:

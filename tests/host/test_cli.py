@@ -27,17 +27,8 @@ ROOTS = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "kernels")]
 VERBS = sorted(typer.main.get_command(application()).commands)
 RUN_VERBS = [
     verb
-    for verb in (
-        "sample",
-        "reconstruct",
-        "swap",
-        "encode",
-        "evaluate",
-        "report",
-        "compare",
-        "traverse",
-    )  # fmt: skip
-    if verb in VERBS
+    for verb in VERBS
+    if verb in "sample, reconstruct, swap, encode, evaluate, report, compare, traverse"
 ]
 
 Write = Callable[[str, str], Path]
