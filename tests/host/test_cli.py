@@ -28,7 +28,8 @@ VERBS = sorted(typer.main.get_command(application()).commands)
 RUN_VERBS = [
     verb
     for verb in VERBS
-    if verb in "sample, reconstruct, swap, encode, evaluate, report, compare, traverse"
+    if verb
+    in ("sample", "reconstruct", "swap", "encode", "evaluate", "report", "compare", "traverse")
 ]
 
 Write = Callable[[str, str], Path]
