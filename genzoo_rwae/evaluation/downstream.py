@@ -23,8 +23,8 @@ __all__ = ["HEADS", "Classification", "Head", "Regression", "Task"]
 
 Head = Literal["linear", "forest"]
 HEADS: tuple[Head, ...] = ("linear", "forest")
-_TREES = 200
-_FEWEST_IN_LEAF = 3
+_TREES = 100
+_FEWEST_IN_LEAF = 5
 
 
 class Task(ABC):

@@ -77,3 +77,14 @@ def test_factor_of_one_class_and_a_class_that_was_not_fitted_are_taken():
     assert information_bound(x_N[:30], zeros, x_N[30:], zeros) == 0.0
     y, y_test = labels(30, 2), labels(30, 4)
     assert math.isfinite(information_bound(x_N[:30], y, x_N[30:], y_test))
+
+
+def test_probes_that_are_too_sure_are_mixed_with_the_marginal():
+    bounds = []
+    for seed in range(3):
+        draw = np.random.default_rng(seed)
+        y_N = draw.integers(0, 2, 4400)
+        x_ND = draw.normal(size=(4400, 150))  # 150 entries, and 400 rows to fit and choose on
+        x_ND[:, 0] += 2.5 * y_N
+        bounds.append(information_bound(x_ND[:400], y_N[:400], x_ND[400:], y_N[400:]))
+    assert np.mean(bounds) > 0.17  # as they are, they come to 0.151

@@ -35,8 +35,8 @@ def downstream(
     factor: str | None = None,
     channel: str | None = None,
     ahead: PositiveInt = 1,
-    fitted: PositiveInt = 4_000,
-    tested: PositiveInt = 4_000,
+    fitted: PositiveInt = 2_000,
+    tested: PositiveInt = 2_000,
     seed: NonNegativeInt = 0,
 ) -> Figures:
     """A linear head and a forest on the codes, for a class or for what follows, beside raw data.
