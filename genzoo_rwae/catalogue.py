@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "Catalogue",
@@ -47,6 +48,8 @@ class Entry:
         needs: extras of the package that have to be installed.
         batch_coupled: its value couples the whole batch (penalties).
         default: what a spec that does not choose gets, for kinds that every run needs.
+        example: what a spec says of it over zoo:quickstart (or over another: `extends`), where it
+            takes more than its name in its kind's place.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class Entry:
     needs: tuple[str, ...] = ()
     batch_coupled: bool = False
     default: bool = False
+    example: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -208,12 +208,22 @@ def options_of(build: Callable[..., Any]) -> tuple[Option, ...]:
     Raises:
         PluginError: an option has no annotation, or one that cannot be evaluated.
     """
-    texts = argument_texts(inspect.getdoc(build) or "")
+    texts = _option_texts(build)
     return tuple(
         _option(build, parameter, texts.get(parameter.name, ""))
         for parameter in _parameters(build)
         if parameter.kind is parameter.KEYWORD_ONLY
     )
+
+
+def _option_texts(build: Callable[..., Any]) -> dict[str, str]:
+    """What docstrings say of arguments; a class may leave those to the base that has them."""
+    if not inspect.isclass(build):
+        return argument_texts(inspect.getdoc(build) or "")
+    texts: dict[str, str] = {}
+    for base in reversed(build.__mro__):
+        texts |= argument_texts(inspect.cleandoc(base.__doc__ or ""))
+    return texts
 
 
 def wired_of(build: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:

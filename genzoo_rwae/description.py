@@ -10,11 +10,12 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genzoo_rwae.example import example_spec
 from genzoo_rwae.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Description:
     location: str
     status: str = "stable"
     paper: str = ""
+    example: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,8 +62,13 @@ def source_of(module: str) -> Path:
     return Path(spec.origin)
 
 
-def describe(kind: str, name: str, source: Path, entry: Entry | None) -> Description:
-    """Describe the component of a kind and name that is defined in a source file."""
+def describe(
+    kind: str, name: str, source: Path, entry: Entry | None, *, plugin: str = ""
+) -> Description:
+    """Describe the component of a kind and name that is defined in a source file.
+
+    `plugin` is what a spec has to name for it, if it is no built-in.
+    """
     tree = _parse(source)
     definition = next((d for d in _definitions(tree) if (kind, name) in _registered_as(d)), None)
     text = ast.get_docstring(definition) or "" if definition else ""
@@ -70,15 +77,25 @@ def describe(kind: str, name: str, source: Path, entry: Entry | None) -> Descrip
     if entry:
         replaced = f", replaced by {entry.replaced_by}" if entry.replaced_by else ""
         status, paper = f"{entry.status}{replaced}, since {entry.since}", str(entry.paper or "")
+    options = tuple(_options(definition, tree, "")) if definition else ()
     return Description(
         kind=kind,
         name=name,
         text="\n".join(part.strip("\n") for part in prose).strip(),
-        options=tuple(_options(definition, tree, "")) if definition else (),
+        options=options,
         contract=KINDS[kind].contract,
         location=f"{source}:{definition.lineno}" if definition else str(source),
         status=status,
         paper=paper,
+        example=example_spec(
+            kind,
+            name,
+            _traits(definition, tree) if definition else (),
+            # an option of a group that may be left out is none of the least
+            required=[o.name for o in options if o.default is None and "." not in o.name],
+            plugin=plugin,
+            given=entry.example if entry else None,
+        ),
     )
 
 
@@ -104,10 +121,11 @@ def _registered_as(definition: Definition) -> list[tuple[str, str]]:
 
 
 def _options(definition: Definition, tree: ast.Module, prefix: str) -> Iterator[DescribedOption]:
-    if isinstance(definition, ast.ClassDef) and (base := _inherited_init(definition, tree)):
-        yield from _options(*base, prefix)
-        return
     texts = _argument_texts(ast.get_docstring(definition) or "")
+    if isinstance(definition, ast.ClassDef) and (base := _inherited_init(definition, tree)):
+        for option in _options(*base, prefix):
+            yield replace(option, help=texts.get(option.name, option.help))
+        return
     for name, annotation, default in _keywords(definition):
         written = ast.unparse(annotation).removesuffix(" | None") if annotation else ""
         group = _find(tree, written) if written else None
@@ -175,21 +193,32 @@ def _type_text(annotation: ast.expr | None, tree: ast.Module) -> str:
 
 
 def _expand(annotation: ast.expr, tree: ast.Module) -> ast.expr:
-    """Replace names of type aliases of the module by what they stand for."""
+    """Replace names of type aliases and constants by what they stand for."""
 
     class Expand(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:
-            for other in tree.body:
-                if isinstance(other, ast.Assign) and any(
-                    isinstance(target, ast.Name) and target.id == node.id
-                    for target in other.targets
-                ):
-                    return other.value
-            return node
+            found = _assigned(tree, node.id)
+            return _expand(*found) if found else node
 
     expanded = Expand().visit(ast.parse(ast.unparse(annotation), mode="eval").body)
     assert isinstance(expanded, ast.expr)
     return expanded
+
+
+def _assigned(tree: ast.Module, name: str) -> tuple[ast.expr, ast.Module] | None:
+    """What a name is assigned in a module, or where the module imports it from, and where."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            # `_LOW, _HIGH = -1, 1` as well
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts, strict=True))
+                for left, right in pairs:
+                    if isinstance(left, ast.Name) and left.id == name:
+                        return right, tree
+    module = _imported_from(tree, name)
+    return _assigned(*module) if module else None
 
 
 def _default_text(default: ast.expr, tree: ast.Module) -> str:
@@ -206,11 +235,17 @@ def _find(tree: ast.Module, name: str) -> tuple[Definition, ast.Module] | None:
     for definition in _definitions(tree):
         if definition.name == name:
             return definition, tree
+    module = _imported_from(tree, name)
+    return _find(*module) if module else None
+
+
+def _imported_from(tree: ast.Module, name: str) -> tuple[ast.Module, str] | None:
+    """The module of ours that a name is imported from, and what it is called there."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and "genzoo" in node.module:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    return _find(_parse(source_of(node.module)), alias.name)
+                    return _parse(source_of(node.module)), alias.name
     return None
 
 
@@ -218,3 +253,21 @@ def _argument_texts(docstring: str) -> dict[str, str]:
     from genzoo_rwae.components import argument_texts
 
     return argument_texts(inspect.cleandoc(docstring))
+
+
+def _traits(definition: Definition, tree: ast.Module) -> Iterator[str]:
+    """Names of the base classes, of what is wired into a call, and of their types."""
+    called: ast.stmt | None = definition
+    if isinstance(definition, ast.ClassDef):
+        for base in definition.bases:
+            name = ast.unparse(base)
+            yield name.rpartition(".")[2]
+            if found := _find(tree, name):
+                yield from _traits(*found)
+        methods = {d.name: d for d in definition.body if isinstance(d, ast.FunctionDef)}
+        called = methods.get("forward", methods.get("__call__"))
+    if isinstance(called, ast.FunctionDef):
+        for parameter in (*called.args.posonlyargs, *called.args.args):
+            yield parameter.arg
+            if parameter.annotation:
+                yield ast.unparse(parameter.annotation)

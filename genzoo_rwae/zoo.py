@@ -300,9 +300,13 @@ class Zoo:
         entry = next((e for e in self._catalogue(kind) if e.name == short), None)
         if entry and not foreign and owner in ("", BUILT_IN):
             return describe(kind, short, source_of(entry.module), entry)
-        build = inspect.unwrap(self.find(kind, name).component.build)
-        file = inspect.getsourcefile(build)
-        return describe(kind, short, Path(file or "?"), entry if owner == BUILT_IN else None)
+        registered = self.find(kind, name)
+        file = inspect.getsourcefile(inspect.unwrap(registered.component.build))
+        if owner == BUILT_IN:
+            return describe(kind, short, Path(file or "?"), entry)
+        plugin = registered.plugin
+        wanted = "" if plugin.origin == "entry point" else plugin.location
+        return describe(kind, short, Path(file or "?"), None, plugin=wanted)
 
     def call(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
         """Call a hook plugin by plugin, so that a failure has an owner.

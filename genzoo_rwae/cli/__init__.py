@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from genzoo_rwae.cli import (
+    actions,
     build,
     check,
     compare,
@@ -60,7 +61,7 @@ def application() -> typer.Typer:
         pass
 
     for verb in (
-        build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode,
+        build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, actions,
         evaluate, judge, report, doctor, compare, traverse,
     ):  # fmt: skip
         verb.add_to(app)

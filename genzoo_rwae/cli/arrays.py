@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.sequences import SequenceData, Split
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["open_data", "open_run", "pick", "save_arrays"]
+__all__ = ["check_action", "open_data", "open_run", "pick", "save_arrays"]
 
 
 def save_arrays(path: Path, **arrays: Tensor) -> Path:
@@ -43,6 +43,18 @@ def pick(data: SequenceData, text: str | None, count: int, option: str) -> np.nd
     if len(data) == 0 or indices.min() < 0 or indices.max() >= len(data):
         raise SpecError(f"{option} {text}: the split has the sequences 0 to {len(data) - 1}")
     return indices
+
+
+def check_action(model: SequenceModel, action: int | None) -> None:
+    """Refuse an action that a model does not have.
+
+    Raises:
+        SpecError: it has none, or fewer.
+    """
+    if action is None or 0 <= action < model.actions:
+        return
+    known = f"the actions 0 to {model.actions - 1}" if model.actions else "no actions"
+    raise SpecError(f"--action {action}: this model has {known}")
 
 
 def open_run(run: Path, split: Split, zoo: Zoo) -> tuple[SequenceModel, SequenceData]:

@@ -31,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
 def _examine(session: Session) -> dict[str, dict[str, Any]]:
     import torch
     from genzoo_rwae_kernels import Imq, fused, triton_sums
+    from genzoo_rwae_kernels.attention import refuses
 
     from genzoo_rwae.run import versions
     from genzoo_rwae.training.precision import has_fast_bfloat16
@@ -54,6 +55,10 @@ def _examine(session: Session) -> dict[str, dict[str, Any]]:
                 name: backend.refuses(Imq(), torch.float32, torch.device(device)) or "works here"
                 for name, backend in (("fused", fused), ("triton", triton_sums))
             },
+        },
+        "backends of attention": {
+            "sdpa": "plain torch: always there",
+            "xformers": refuses(torch.bfloat16, torch.device(device)) or "works here",
         },
         "data": {
             "GENZOO_DATA": (data if Path(data).is_dir() else f"{data}: no such folder")

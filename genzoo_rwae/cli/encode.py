@@ -27,7 +27,10 @@ def add_to(app: typer.Typer) -> None:
         force: Force = False,
         as_json: AsJson = False,
     ) -> None:
-        """Write the codes of a split: posterior means, lengths, places in the split and labels."""
+        """Write the codes of a split: posterior means, lengths, places in the split and labels.
+
+        Of models with actions, the probabilities of each as well.
+        """
         from genzoo_rwae.cli.arrays import open_run, save_arrays
         from genzoo_rwae.errors import SpecError
         from genzoo_rwae.evaluation import encode_split
@@ -38,17 +41,22 @@ def add_to(app: typer.Typer) -> None:
             raise SpecError(f"{path} is there already; give another file with -o, or say --force")
         model, data = open_run(run, split, session.zoo)
         codes = encode_split(model, data, most or len(data))
-        labels = {f"factor_{name}": values for name, values in codes.factors.items()}
+        more = {f"factor_{name}": values for name, values in codes.factors.items()}
+        if codes.action_NA is not None:
+            more["action"] = codes.action_NA
         save_arrays(
             path,
             static=codes.static_ND,
             dynamic=codes.dynamic_NTD,
             lengths=codes.lengths_N,
             indices=codes.indices_N,
-            **labels,
+            **more,
         )
         if as_json:
-            print_json({"files": [path], "static": list(codes.static_ND.shape),
-                        "dynamic": list(codes.dynamic_NTD.shape)})  # fmt: skip
+            shapes = {"static": list(codes.static_ND.shape),
+                      "dynamic": list(codes.dynamic_NTD.shape)}  # fmt: skip
+            if codes.action_NA is not None:
+                shapes["action"] = list(codes.action_NA.shape)
+            print_json({"files": [path], **shapes})
         else:
             print(path)

@@ -37,21 +37,20 @@ def add_to(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Encode and decode sequences of the run's data: pictures, arrays, errors and sound."""
+        import torch
+
         from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
         from genzoo_rwae.cli.sounds import Heard, originals, save_sounds
-        from genzoo_rwae.report.pictures import reconstruction_rows, save_png
+        from genzoo_rwae.report.compose import reconstruction_picture
+        from genzoo_rwae.report.pictures import save_png
 
         session: Session = context.obj
         model, data = open_run(run, split, session.zoo)
         batch = data.take(pick(data, indices, 8, "--indices"))
         folder = new_folder(output or run / "reconstruct", force=force)
         made = model.reconstruct(batch.x_BT, batch.lengths_B)
-        picture = reconstruction_rows(
-            model.prepare(batch.x_BT),
-            made.x_hat_BT,
-            lengths_B=batch.lengths_B,
-            display=data.info.display,
-        )
+        generator = torch.Generator().manual_seed(0)
+        picture = reconstruction_picture(model, batch.x_BT, batch.lengths_B, generator)
         written = [
             save_png(picture, folder / "reconstruction.png"),
             save_arrays(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
 __all__ = [
+    "Action",
     "AsJson",
     "Force",
     "Indices",
@@ -48,6 +49,9 @@ Phase = Annotated[
     typer.Option(help="Of sound: that of the recording (of the motion), or Griffin-Lim's."),
 ]
 SplitName = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose sequences.")]
+Action = Annotated[
+    int | None, typer.Option(metavar="K", help="One action for all, of models that have some.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
 
 

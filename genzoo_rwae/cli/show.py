@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
         name: Annotated[str, typer.Argument(help="As 'mmd'.")],
         as_json: AsJson = False,
     ) -> None:
-        """Show one component: what it is, its options, its paper."""
+        """Show one component: what it is, its options, its paper, and a spec with it."""
         session: Session = context.obj
         about = session.zoo.describe(kind_named(kind), name)
         if as_json:
@@ -38,3 +38,4 @@ def add_to(app: typer.Typer) -> None:
         if about.paper:
             print(f"paper    {about.paper}")
         print(f"from     {about.location}")
+        print("\na spec with it\n  " + about.example.replace("\n", "\n  "))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genzoo_rwae.cli.session import (
+    Action,
     AsJson,
     Force,
     Phase,
@@ -17,6 +18,7 @@ from genzoo_rwae.cli.session import (
     new_folder,
     print_json,
 )
+from genzoo_rwae.errors import SpecError
 
 if TYPE_CHECKING:
     from genzoo_rwae.evaluation.directions import Subspace
@@ -38,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
             str | None,
             typer.Option(metavar="I,J,...", help="Sequences that give the motion (columns)."),
         ] = None,
+        action: Action = None,
         only: Annotated[
             str | None,
             typer.Option(metavar="FACTOR", help="Exchange this static factor and nothing else."),
@@ -57,7 +60,7 @@ def add_to(app: typer.Typer) -> None:
         the static code that the labels of training sequences tell (directions.json of `genzoo
         traverse`). Of data that are sound, swap-I-J.wav has what I gives and what J gives.
         """
-        from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
+        from genzoo_rwae.cli.arrays import check_action, open_run, pick, save_arrays
         from genzoo_rwae.cli.sounds import Heard, originals, save_sounds
         from genzoo_rwae.evaluation.traversal import exchange_all
         from genzoo_rwae.report.compose import swap_all
@@ -65,6 +68,9 @@ def add_to(app: typer.Typer) -> None:
 
         session: Session = context.obj
         model, data = open_run(run, split, session.zoo)
+        check_action(model, action)
+        if only and action is not None:
+            raise SpecError("--only exchanges one factor and keeps all else; leave --action out")
         rows = data.take(pick(data, static, 6, "--static"))
         columns = data.take(pick(data, motion, 6, "--motion"))
         donors = rows.x_BT, columns.x_BT, rows.lengths_B, columns.lengths_B
@@ -73,7 +79,7 @@ def add_to(app: typer.Typer) -> None:
         if subspace:
             swapped_RCT = exchange_all(model, subspace, *donors)
         else:
-            swapped_RCT = swap_all(model, *donors)
+            swapped_RCT = swap_all(model, *donors, action=action)
         headings = (f"{only} of", "all else of") if only else SWAPPED
         clips = model.prepare(rows.x_BT), model.prepare(columns.x_BT), swapped_RCT
         display = data.info.display
@@ -101,7 +107,6 @@ def _subspace(run: Path, session: Session, model: SequenceModel, only: str) -> S
         SpecError: the data have no such static factor, or the code does not move with it.
     """
     from genzoo_rwae.cli.arrays import open_data
-    from genzoo_rwae.errors import SpecError
     from genzoo_rwae.evaluation.directions import factor_subspaces
 
     known = [factor.name for factor in model.info.factors if factor.code == "static"]

@@ -1,6 +1,6 @@
 """The codes of a split, for probes and pictures.
 
-Shapes: N sequences, T time, D code width, F features.
+Shapes: N sequences, T time, D code width, F features, A number of actions.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class EncodedSplit:
         lengths_N: true lengths.
         indices_N: the sequences' places in the split.
         factors: name -> [N] labels.
+        action_NA: probabilities q(a | z^m), of models with actions.
     """
 
     static_ND: Tensor
@@ -37,6 +38,7 @@ class EncodedSplit:
     lengths_N: Tensor
     indices_N: Tensor
     factors: Mapping[str, Tensor]
+    action_NA: Tensor | None = None
 
     def features(self) -> dict[str, np.ndarray]:
         """Code -> [N, F]: the static code, and the whole path of the dynamic ones."""
@@ -79,13 +81,15 @@ def encode_split(
         which: how many of them at most, spread evenly; or their places in the split.
         generator: codes are draws of the posteriors from it; without one they are their means.
     """
-    static, dynamic, batches = [], [], []
+    static, dynamic, action, batches = [], [], [], []
     indices_N = spread_indices(len(data), which) if isinstance(which, int) else which
     for batch in taken(data, indices_N):
-        static_BD, dynamic_BTD = _codes_of(model, batch, generator)
+        static_BD, dynamic_BTD, action_BA = _codes_of(model, batch, generator)
         true_BT = torch.arange(batch.x_BT.shape[1]) < batch.lengths_B[:, None]
         static.append(static_BD)
         dynamic.append(dynamic_BTD * true_BT[..., None].to(dynamic_BTD.device))
+        if action_BA is not None:
+            action.append(action_BA)
         batches.append(batch)
     names = batches[0].factors if batches else {}
     return EncodedSplit(
@@ -94,15 +98,19 @@ def encode_split(
         torch.cat([batch.lengths_B for batch in batches]),
         torch.cat([batch.indices_B for batch in batches]),
         {name: torch.cat([batch.factors[name] for batch in batches]) for name in names},
+        torch.cat(action) if action else None,
     )
 
 
 @torch.no_grad()
 def _codes_of(
     model: SequenceModel, batch: Batch, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Static and dynamic codes, and the probabilities of the actions of models that have some."""
     if generator is None:
         encoding = model.encode(batch.x_BT, batch.lengths_B)
-        return encoding.static.mean, encoding.dynamic.mean
-    inferred = model.infer(model.prepare(batch.x_BT), batch.lengths_B, draw_sample(generator))
-    return inferred.static.sample, inferred.dynamic.sample
+        action_BA = encoding.action.log_p.exp() if encoding.action else None
+        return encoding.static.mean, encoding.dynamic.mean, action_BA
+    codes = model.infer(model.prepare(batch.x_BT), batch.lengths_B, draw_sample(generator))
+    action_BA = codes.action.posterior.log_p.exp() if codes.action else None
+    return codes.static.sample, codes.dynamic.sample, action_BA

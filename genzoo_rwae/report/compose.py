@@ -5,6 +5,7 @@ Shapes: R rows and C columns of a swap grid, T time, ... the frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,13 @@ from torch import Tensor
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.files import write_atomic
+from genzoo_rwae.report.bands import posterior_band
 from genzoo_rwae.report.card import Card, model_card
 from genzoo_rwae.report.curves import read_history
 from genzoo_rwae.report.facts import CardPart, DataFacts, RunFacts
 from genzoo_rwae.report.figures import read_figures
+from genzoo_rwae.report.frames import draws_lines
+from genzoo_rwae.report.gallery import FoundAction, action_film, action_sheet, found_actions
 from genzoo_rwae.report.page import write_report
 from genzoo_rwae.report.pictures import (
     clip_film,
@@ -32,27 +36,37 @@ from genzoo_rwae.report.pictures import (
 from genzoo_rwae.training.randomness import step_generator
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from genzoo_rwae.evaluation import Splits
     from genzoo_rwae.run_folder import RunFolder
     from genzoo_rwae.sequence_model import SequenceModel
     from genzoo_rwae.sequences import SequenceData
     from genzoo_rwae.spec import Spec
 
-__all__ = ["compose_pictures", "compose_report", "swap_all"]
+__all__ = [
+    "compose_pictures",
+    "compose_report",
+    "reconstruction_picture",
+    "save_actions",
+    "swap_all",
+]
 
 _ROWS = 6
 
 
 def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed: int) -> None:
-    """Reconstructions, swap grid, samples and long roll-outs of a model, into a folder."""
+    """Reconstructions, swap grid, samples and long roll-outs of a model, into a folder.
+
+    Of a model with actions, a gallery of them as well.
+    """
     data: SequenceData = splits.test if len(splits.test) else splits.train
     batch = data.take(spread_indices(len(data), 2 * _ROWS))
     x_BT, lengths_B = model.prepare(batch.x_BT), batch.lengths_B
     rows_RT, columns_CT = x_BT[:_ROWS], x_BT[-_ROWS:]
     display = data.info.display
-    made = model.reconstruct(rows_RT, lengths_B[:_ROWS])
-    picture = reconstruction_rows(
-        rows_RT, made.x_hat_BT, lengths_B=lengths_B[:_ROWS], display=display
+    picture = reconstruction_picture(
+        model, rows_RT, lengths_B[:_ROWS], step_generator(seed, "measure", 2)
     )
     save_png(picture, folder / "reconstruction.png")
     swapped_RCT = swap_all(model, rows_RT, columns_CT, lengths_B[:_ROWS], lengths_B[-_ROWS:])
@@ -68,6 +82,45 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
     said = f"Samples of {length} steps; the model was trained on {model.info.length}."
     save_png(clip_rows(long_BT, display=display), folder / "rollout.png", caption=said)
     save_gif(clip_film(long_BT, display=display), folder / "rollout.gif", caption=said)
+    if found := found_actions(model, data, seed=seed):
+        save_actions(found, folder)
+
+
+def reconstruction_picture(
+    model: SequenceModel, x_BT: Tensor, lengths_B: Tensor, generator: torch.Generator
+) -> Image:
+    """Sequences and their reconstructions; lines have a band of decodes of posterior samples.
+
+    Args:
+        model: that reconstructs.
+        x_BT: [B, T, ...], as a source gives them.
+        lengths_B: true lengths.
+        generator: of the samples.
+    """
+    display = model.info.display
+    band_2BT = None
+    if draws_lines(model.info.frame_shape, display):
+        band_2BT = posterior_band(model, x_BT, lengths_B, generator)
+    return reconstruction_rows(
+        model.prepare(x_BT),
+        model.reconstruct(x_BT, lengths_B).x_hat_BT,
+        lengths_B=lengths_B,
+        display=display,
+        band_2BT=band_2BT,
+    )
+
+
+def save_actions(found: Sequence[FoundAction], folder: Path) -> list[Path]:
+    """Save the gallery of a model's actions; the paths of its still and of its moving picture."""
+    said = (
+        "A row for every action that the model tells apart: its index, and how many sequences have "
+        "it. On the left those that have it most surely, on the right samples with it; samples of "
+        "one column differ in nothing but their action."
+    )
+    return [
+        save_png(action_sheet(found), folder / "actions.png", caption=said),
+        save_gif(action_film(found), folder / "actions.gif", caption=said),
+    ]
 
 
 def swap_all(
@@ -76,14 +129,21 @@ def swap_all(
     dynamic_CT: Tensor,
     static_lengths_R: Tensor,
     dynamic_lengths_C: Tensor,
+    *,
+    action: int | None = None,
 ) -> Tensor:
-    """Every static code with every motion: [R, C, T, ...]; 0 beyond the motion's true length."""
+    """Every static code with every motion: [R, C, T, ...]; 0 beyond the motion's true length.
+
+    `action`, if it is given, is that of all, in place of the motions' own.
+    """
     rows, columns = len(static_RT), len(dynamic_CT)
     static_BT = repeat(static_RT, "r ... -> (r c) ...", c=columns)
     dynamic_BT = repeat(dynamic_CT, "c ... -> (r c) ...", r=rows)
     static_lengths_B = repeat(static_lengths_R, "r -> (r c)", c=columns)
     dynamic_lengths_B = repeat(dynamic_lengths_C, "c -> (r c)", r=rows)
-    swapped_BT = model.swap(static_BT, dynamic_BT, static_lengths_B, dynamic_lengths_B).x_BT
+    swapped_BT = model.swap(
+        static_BT, dynamic_BT, static_lengths_B, dynamic_lengths_B, action=action
+    ).x_BT
     steps_T = torch.arange(swapped_BT.shape[1])
     swapped_BT[steps_T >= dynamic_lengths_B[:, None]] = 0
     return rearrange(swapped_BT, "(r c) ... -> r c ...", r=rows)

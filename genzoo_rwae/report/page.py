@@ -39,7 +39,9 @@ _CAPTIONS = {
     "sample": "Unconditional samples: both codes are drawn from their priors.",
     "rollout": "The dynamic prior rolled out beyond the length of the training sequences.",
     "traverse": "One code is moved along, all others stay.",
+    "actions": "A row for every action that the model tells apart.",
 }
+_SECTIONS = {"actions": "Actions"}  # pictures that have a heading of their own
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Picture:
         uri: its data URI; empty where it could not be embedded, and `caption` says why.
         caption: what it shows (not yet escaped).
         width, height: pixels.
+        section: the heading that it stands under.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Picture:
     caption: str
     width: int = 0
     height: int = 0
+    section: str = "Pictures"
 
 
 def write_report(
@@ -96,7 +100,10 @@ def write_report(
         at_a_glance=_at_a_glance(facts, history),
         notices=_notices(facts, history, problem, pictures),
         groups=[(group, list(rows)) for group, rows in groupby(figures, lambda f: f.group)],
-        pictures=pictures,
+        galleries=[
+            (section, [picture for picture in pictures if picture.section == section])
+            for section in ("Pictures", *_SECTIONS.values())
+        ],
         # the SVGs are matplotlib's, which escapes their texts; nothing else is trusted
         curves=[(curve, Markup(curve.svg)) for curve in training_curves(history)],
         spec=_text(run / "spec.yaml"),
@@ -131,20 +138,22 @@ def run_name(run: Path) -> str:
 
 def _picture(path: Path, caption: str) -> Picture:
     data = path.read_bytes() if path.is_file() else b""
+    section = next((s for stem, s in _SECTIONS.items() if path.stem.startswith(stem)), "Pictures")
     if len(data) > _LARGEST_PICTURE:
         said = f"{len(data) / 2**20:.0f} MB, too large for this page; it is in pictures/"
-        return Picture(path.name, "", said)
+        return Picture(path.name, "", said, section=section)
     try:
         with PillowImage.open(io.BytesIO(data)) as image:
             kind, size, written = _FORMATS[image.format or ""], image.size, image.info
     except (UnidentifiedImageError, PillowImage.DecompressionBombError, KeyError, OSError):
-        return Picture(path.name, "", "This file cannot be read as a picture.")
+        said = "This file cannot be read as a picture."
+        return Picture(path.name, "", said, section=section)
     note = written.get("Description") or written.get("comment") or ""
     note = note.decode("utf-8", "replace") if isinstance(note, bytes) else str(note)
     usual = [*_CAPTIONS.values(), ""][_place(path)]
     words = path.stem.replace("_", " ").replace("-", " ")
     uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    return Picture(path.name, uri, caption or note or usual or words, *size)
+    return Picture(path.name, uri, caption or note or usual or words, *size, section)
 
 
 def _place(path: Path) -> int:

@@ -1,9 +1,9 @@
 """Clips as pictures: reconstructions, samples and swaps, saved as PNG and GIF.
 
 Every function takes arrays or tensors and returns Pillow images; nothing is read or written but by
-`save_png` and `save_gif`. Frames are [C, H, W] (C 1 or 3; uint8, or float in [0, 1]) or vectors
-[F], which are drawn against time: as the `display` of their data says, by default as lines, or as a
-heat map where F is above 12.
+`save_png` and `save_gif`. Frames are [C, H, W] (C 1 or 3; uint8, or float in [0, 1]), skeletons
+[J, 2] or [J, 3], or vectors [F], which are drawn against time: as the `display` of their data says,
+by default as lines, or as a heat map where F is above 12.
 
 Shapes: B clips, R rows (static codes), C columns (motions), T time, ... the frame.
 """
@@ -19,7 +19,8 @@ from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
 from genzoo_rwae.files import write_atomic
-from genzoo_rwae.report.frames import PAPER, Clips, film_for, to_array
+from genzoo_rwae.report.frames import PAPER, Clips, draws_lines, film_for, to_array
+from genzoo_rwae.report.lines import legend, series_panels
 from genzoo_rwae.report.tiles import GAP, Cells, blank, label, on_paper, step_numbers, text, tile
 
 if TYPE_CHECKING:
@@ -54,8 +55,12 @@ def reconstruction_rows(
     lengths_B: Clips | None = None,
     columns: int = 16,
     display: Display | None = None,
+    band_2BT: Clips | None = None,
 ) -> Image:
     """Each clip above its reconstruction, time along the columns.
+
+    Clips that are lines have a panel for every channel instead: the data as dots, the model as a
+    line over them.
 
     Args:
         x_BT: [B, T, ...] the data.
@@ -63,6 +68,8 @@ def reconstruction_rows(
         lengths_B: [B] true lengths; frames beyond them stay blank.
         columns: steps to show at most; longer clips are thinned evenly, ends kept.
         display: how the data say that they are drawn.
+        band_2BT: [2, B, T, F] lower and upper ends of what the model takes for possible, drawn
+            with lines.
 
     Raises:
         ValueError: the two differ in shape, or cannot be drawn.
@@ -77,6 +84,10 @@ def reconstruction_rows(
         raise ValueError(f"got originals {x.shape} and reconstructions {x_hat.shape}, wanted equal")
     film = film_for([x, x_hat], most=columns, room=700, display=display)
     lengths = _lengths(lengths_B, len(x))
+    if draws_lines(x.shape[2:], display):
+        names = display.names if display else ()
+        band = None if band_2BT is None else to_array(band_2BT)
+        return on_paper(series_panels(x, x_hat, lengths=lengths, names=names, band_2BTF=band))
     cells: Cells = [[None, step_numbers(film, x.shape[1])]]
     for clip, made, length in zip(x, x_hat, lengths, strict=True):
         strips = film.strip(clip, length), film.strip(made, length)
@@ -112,6 +123,12 @@ def clip_rows(
     if labels and len(labels) != len(x):
         raise ValueError(f"got {len(labels)} labels, wanted one for each of {len(x)} clips")
     cells: Cells = [[None, step_numbers(film, x.shape[1])]]
+    if (
+        display
+        and draws_lines(x.shape[2:], display)
+        and (said := legend(display.names, film.width))
+    ):
+        cells.insert(0, [None, said])
     for row, (clip, length) in enumerate(zip(x, _lengths(lengths_B, len(x)), strict=True)):
         strip = film.strip(clip, length)
         cells.append([label(labels[row], strip.height) if labels else None, strip])

@@ -22,6 +22,7 @@ except ImportError as error:
     raise MissingExtraError from error
 
 from genzoo_rwae.testing import oracle
+from genzoo_rwae.testing.augmentations import check_augmentation
 from genzoo_rwae.testing.conformance import KITS, examine
 from genzoo_rwae.testing.estimators import Estimator, check_estimator
 from genzoo_rwae.testing.extra import MissingExtraError
@@ -41,6 +42,7 @@ from genzoo_rwae.testing.strategies import (
     Pair,
     laws,
     lengths,
+    pairs_of_categoricals,
     pairs_of_laws,
     pairs_of_samples,
     samples,
@@ -55,6 +57,7 @@ __all__ = [
     "Pair",
     "PropertyError",
     "Report",
+    "check_augmentation",
     "check_decoder",
     "check_dynamic_head",
     "check_encoder",
@@ -69,6 +72,7 @@ __all__ = [
     "laws",
     "lengths",
     "oracle",
+    "pairs_of_categoricals",
     "pairs_of_laws",
     "pairs_of_samples",
     "samples",

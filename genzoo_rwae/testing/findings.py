@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.codes import Categorical, DiagonalGaussian
 
 __all__ = ["Finding", "PropertyError", "Report", "shown"]
 
@@ -104,7 +104,8 @@ def shown(example: Any) -> str:
     >>> shown(DiagonalGaussian(torch.zeros(1, 2), torch.ones(1, 2)))
     'example = DiagonalGaussian(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 1.0]]))'
     """
-    if dataclasses.is_dataclass(example) and not isinstance(example, DiagonalGaussian):
+    law = isinstance(example, DiagonalGaussian | Categorical)
+    if dataclasses.is_dataclass(example) and not law:
         return _fields("", example)
     return _lines("example", example)
 
@@ -118,6 +119,8 @@ def _lines(name: str, value: Any) -> str:
     if isinstance(value, DiagonalGaussian):
         mean, log_variance = (_tensor(part.detach()) for part in (value.mean, value.log_variance))
         return f"{name} = DiagonalGaussian({mean}, {log_variance})"
+    if isinstance(value, Categorical):
+        return f"{name} = Categorical({_tensor(value.logits.detach())})"
     if isinstance(value, Tensor):
         return f"{name} = {_tensor(value.detach())}"
     if dataclasses.is_dataclass(value) and not repr(value).startswith("<"):

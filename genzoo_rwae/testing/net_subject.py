@@ -82,7 +82,8 @@ _SIZE = 3  # of a code, where a head makes one
 
 
 def _law(law: DiagonalGaussian) -> dict[str, Tensor]:
-    return {"mean": law.mean, "log_variance": law.log_variance}
+    # not the log-variance: that of a deterministic code is −∞
+    return {"mean": law.mean, "sd": law.sd}
 
 
 def _dynamic_head(net: nn.Module, x_BTH: Tensor, lengths_B: Tensor) -> dict[str, Tensor]:
@@ -124,7 +125,7 @@ FACES: Mapping[str, Face] = {
         makes_frames=False,
         wired=lambda s: (s.width, _SIZE),
         call=lambda net, x, n: _law(net(x, n)),
-        shapes=lambda net, s: {name: [len(s.lengths), _SIZE] for name in ("mean", "log_variance")},
+        shapes=lambda net, s: {name: [len(s.lengths), _SIZE] for name in ("mean", "sd")},
         sees_lengths=True,
     ),
     "dynamic-head": Face(
@@ -133,10 +134,10 @@ FACES: Mapping[str, Face] = {
         wired=lambda s: (s.width, _SIZE),
         call=_dynamic_head,
         shapes=lambda net, s: {
-            name: [len(s.lengths), s.steps, _SIZE] for name in ("path", "mean", "log_variance")
+            name: [len(s.lengths), s.steps, _SIZE] for name in ("path", "mean", "sd")
         },
         sees_lengths=True,
-        by_step=("path", "mean", "log_variance"),
+        by_step=("path", "mean", "sd"),
     ),
     "decoder": Face(
         sees_frames=False,

@@ -39,7 +39,7 @@ __all__ = [
     "examine_net",
 ]
 
-FRAME_SHAPES = ((6,), (1, 8, 8), (3, 16, 16))
+FRAME_SHAPES = ((6,), (17,), (1, 8, 8), (3, 16, 16))
 
 
 def examine_net(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
-from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.codes import Categorical, DiagonalGaussian
 from genzoo_rwae.testing.penalty_subject import (
     PenaltySubject,
     leaves,
@@ -258,8 +258,11 @@ def shift_invariant(subject: PenaltySubject, pair: Pair) -> None:
     """Moving both samples by 1,000 changes nothing, in float32."""
 
     def shifted(side: Any) -> Any:
-        law = isinstance(side, DiagonalGaussian)
-        return replace(side, mean=side.mean + 1000.0) if law else side + 1000.0
+        if isinstance(side, DiagonalGaussian):
+            return replace(side, mean=side.mean + 1000.0)
+        if isinstance(side, Categorical):
+            return replace(side, logits=side.logits + 1000.0)
+        return side + 1000.0
 
     found, wanted = subject.value(Pair(shifted(pair.q), shifted(pair.p))), subject.value(pair)
     expect_close(found, wanted, "after the move", near=subject.tolerance(wanted))

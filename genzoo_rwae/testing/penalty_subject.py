@@ -15,10 +15,17 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from genzoo_rwae.adversarial import AdversarialPenalty
-from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.codes import Categorical, DiagonalGaussian
 from genzoo_rwae.objective.wiring import WiredPenalty
 from genzoo_rwae.spec.part import Part
-from genzoo_rwae.testing.strategies import Pair, pairs_of_laws, pairs_of_samples, seeded, with_seed
+from genzoo_rwae.testing.strategies import (
+    Pair,
+    pairs_of_categoricals,
+    pairs_of_laws,
+    pairs_of_samples,
+    seeded,
+    with_seed,
+)
 
 __all__ = [
     "PenaltySubject",
@@ -78,6 +85,9 @@ class PenaltySubject:
     ) -> SearchStrategy[Pair]:
         """Examples of what the penalty compares, in the dtype that shows most."""
         how = {"dtypes": [self.dtype], **how}
+        if self.law is Categorical:
+            classes = (max(2, width[0]), max(2, width[1]))
+            return pairs_of_categoricals(rows=rows, classes=classes, **how)
         if self.wants_laws:
             return pairs_of_laws(rows=rows, width=width, **how)
         if self.split:
@@ -87,7 +97,9 @@ class PenaltySubject:
         return pairs_of_samples(rows=rows, width=width, generic=generic, **how)
 
     def like(self, mean_ND: Tensor, p_ND: Tensor) -> Pair:
-        """A pair of the penalty's sort with these rows (as means, where laws are compared)."""
+        """A pair of the penalty's sort with these rows (as means or logits of laws)."""
+        if self.law is Categorical:
+            return Pair(Categorical(mean_ND), Categorical(p_ND))
         if self.wants_laws:
             return Pair(
                 *(DiagonalGaussian(rows, torch.zeros_like(rows)) for rows in (mean_ND, p_ND))
@@ -99,8 +111,13 @@ class PenaltySubject:
         return self.like(seeded(1, 8, 4), seeded(2, 8, 4))
 
     @cached_property
+    def law(self) -> type | None:
+        """The laws that it compares; None: samples."""
+        return self.at(Pair(seeded(1, 8, 4), seeded(2, 8, 4))).law
+
+    @property
     def wants_laws(self) -> bool:
-        return self.at(Pair(seeded(1, 8, 4), seeded(2, 8, 4))).wants_laws
+        return self.law is not None
 
     @cached_property
     def extras(self) -> tuple[str, ...]:
@@ -158,9 +175,15 @@ def leaves(pair: Pair) -> list[Tensor]:
     """The tensors of a pair."""
     tensors: list[Tensor] = []
     for side in (pair.q, pair.p):
-        law = isinstance(side, DiagonalGaussian)
-        tensors += [side.mean, side.log_variance] if law else [side]
+        tensors += list(_tensors(side).values())
     return tensors
+
+
+def _tensors(side: Any) -> dict[str, Tensor]:
+    """The tensors of one side, by what they are called there."""
+    if isinstance(side, DiagonalGaussian):
+        return {".mean": side.mean, ".log_variance": side.log_variance}
+    return {".logits": side.logits} if isinstance(side, Categorical) else {"": side}
 
 
 def mapped(pair: Pair, change: Callable[[Tensor], Tensor]) -> Pair:
@@ -169,13 +192,21 @@ def mapped(pair: Pair, change: Callable[[Tensor], Tensor]) -> Pair:
     def one(side: Any) -> Any:
         if isinstance(side, DiagonalGaussian):
             return DiagonalGaussian(change(side.mean), change(side.log_variance))
+        if isinstance(side, Categorical):
+            return replace(side, logits=change(side.logits))
         return change(side)
 
     return Pair(one(pair.q), one(pair.p))
 
 
 def moved(pair: Pair, by: float) -> Pair:
-    """q's rows, or the means of its laws, moved along all axes."""
+    """q's rows, or the means of its laws, moved along all axes; its logits along the first.
+
+    Along all axes logits move without a change of the law.
+    """
+    if isinstance(pair.q, Categorical):
+        first_A = torch.eye(pair.q.logits.shape[-1], dtype=pair.q.logits.dtype)[0]
+        return replace(pair, q=replace(pair.q, logits=pair.q.logits + by * first_A))
     if isinstance(pair.q, DiagonalGaussian):
         return replace(pair, q=replace(pair.q, mean=pair.q.mean + by))
     return replace(pair, q=pair.q + by)
@@ -192,9 +223,7 @@ def with_leaf(pair: Pair, number: int, tensor: Tensor) -> Pair:
 
 
 def names_of_leaves(pair: Pair) -> list[str]:
-    if isinstance(pair.q, DiagonalGaussian):
-        return ["q.mean", "q.log_variance", "p.mean", "p.log_variance"]
-    return ["q", "p"]
+    return [f"{name}{of}" for name in ("q", "p") for of in _tensors(getattr(pair, name))]
 
 
 def with_shuffled_motion(q_ND: Tensor) -> Pair:

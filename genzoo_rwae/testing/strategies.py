@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
-from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.codes import Categorical, DiagonalGaussian
 
 __all__ = [
     "Pair",
     "laws",
     "lengths",
+    "pairs_of_categoricals",
     "pairs_of_laws",
     "pairs_of_samples",
     "samples",
@@ -141,6 +142,22 @@ def pairs_of_laws(
     )
     q, p = (DiagonalGaussian(mean, draw(_log_variance(mean))) for mean in (means.q, means.p))
     return Pair(q, p)
+
+
+def pairs_of_categoricals(
+    *,
+    rows: Range = (1, 5),
+    classes: Range = (2, 4),
+    steps: Range | None = None,
+    offsets: Sequence[float] = (0.0,),
+    dtypes: Sequence[torch.dtype] = (torch.float32,),
+    apart: Sequence[float] = (0.0,),
+) -> SearchStrategy[Pair]:
+    """Categorical laws of one shape and dtype; their logits as of `pairs_of_samples`."""
+    logits = pairs_of_samples(
+        rows=rows, width=classes, steps=steps, offsets=offsets, dtypes=dtypes, apart=apart
+    )
+    return logits.map(lambda pair: Pair(Categorical(pair.q), Categorical(pair.p)))
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Tensor maths of genzoo-rwae: kernels, distances and the maximum mean discrepancy.
+"""Tensor maths of genzoo-rwae: kernels, distances, the maximum mean discrepancy, attention.
 
 Functions of tensors, with no knowledge of models, specs or plugins. Float64 loops to test them
 (and yours) against are in `genzoo_rwae_kernels.oracle`.
@@ -14,6 +14,7 @@ from genzoo_rwae_kernels.algebra import (
     kernel_product,
     kernel_sum,
 )
+from genzoo_rwae_kernels.attention import attention, rotary
 from genzoo_rwae_kernels.bandwidth import median_squared_distance, scale_ladder
 from genzoo_rwae_kernels.blocks import (
     mmd2_block,
@@ -21,6 +22,7 @@ from genzoo_rwae_kernels.blocks import (
     mmd2_linear,
     mmd2_linear_variance,
 )
+from genzoo_rwae_kernels.conv_lstm import ConvLstmCell
 from genzoo_rwae_kernels.distances import squared_distances
 from genzoo_rwae_kernels.kinked import Energy, Laplacian, Matern
 from genzoo_rwae_kernels.mmd import Kernel, mmd2_biased, mmd2_unbiased
@@ -37,6 +39,7 @@ from genzoo_rwae_kernels.two_sample import TwoSampleTest, two_sample_test
 
 __all__ = [
     "WAE_SCALES",
+    "ConvLstmCell",
     "Energy",
     "Imq",
     "Kernel",
@@ -53,6 +56,7 @@ __all__ = [
     "ScaleMixture",
     "Sum",
     "TwoSampleTest",
+    "attention",
     "kernel_product",
     "kernel_sum",
     "median_squared_distance",
@@ -63,6 +67,7 @@ __all__ = [
     "mmd2_linear_variance",
     "mmd2_random_features",
     "mmd2_unbiased",
+    "rotary",
     "scale_ladder",
     "squared_distances",
     "two_sample_test",

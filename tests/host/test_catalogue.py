@@ -174,6 +174,28 @@ def test_the_help_is_that_of_the_signature(entry: Entry):
             assert option.help == helps[option.name]
 
 
+def test_types_that_another_module_names_are_spelt_out(tmp_path: Path, monkeypatch):
+    (tmp_path / "genzoo_types_of_test.py").write_text(
+        "from typing import Annotated, Literal\n"
+        "_LEAST, _MOST = 1, 9\n"
+        "Size = Annotated[int, Field(ge=_LEAST, le=_MOST)]\n"
+        "Way = Literal['up', 'down']\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "part.py"
+    path.write_text(
+        "from genzoo_rwae import encoder\n"
+        "from genzoo_types_of_test import Size, Way\n"
+        "@encoder('small')\n"
+        "def small(shape, /, *, size: Size = 3, way: Way = 'up'):\n"
+        "    '''A small one.'''\n"
+    )
+    found = {
+        option.name: option.type for option in describe("encoder", "small", path, None).options
+    }
+    assert found == {"size": "int (ge=1, le=9)", "way": "up | down"}
+
+
 # -- fast ----------------------------------------------------------------------------------------
 
 PROBE = """\
@@ -195,7 +217,14 @@ def children_seconds() -> float:
 
 @pytest.mark.parametrize(
     "words",
-    ["list", "list penalties --json", "show penalty mmd", "plugins", "--help"],
+    [
+        "list",
+        "list penalties --json",
+        "show penalty mmd",
+        "show prior lstm",
+        "plugins",
+        "--help",
+    ],
 )
 def test_looking_things_up_is_fast_and_imports_no_torch(words: str):
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS), "GENZOO_PLUGINS": "none"}

@@ -314,3 +314,29 @@ def test_an_inherited_init_is_read_with_the_names_of_its_own_module(tmp_path, mo
 
     assert [option.annotation for option in options_of(Kid)] == [Fraction]
     assert [option.annotation for option in options_of(KidGroup)] == [Fraction, int]
+
+
+def test_what_a_base_says_of_its_arguments_need_not_be_said_again():
+    class Base:
+        """A base.
+
+        Args:
+            share: of the base.
+            width: of everything.
+        """
+
+        def __init__(self, size, /, *, share: float = 0.5, width: int = 2):
+            pass
+
+    class Kid(Base):
+        """A kid.
+
+        Args:
+            share: of the kid.
+        """
+
+    class Silent(Base):
+        pass
+
+    assert [option.help for option in options_of(Kid)] == ["of the kid.", "of everything."]
+    assert [option.help for option in options_of(Silent)] == ["of the base.", "of everything."]

@@ -1,4 +1,4 @@
-"""Oracles that nobody here wrote: geomloss, torchmetrics, POT and librosa, with their known defects.
+"""Oracles that nobody here wrote: geomloss, torchmetrics, POT, librosa, and their known defects.
 
 They are the extra `anchors`; a test whose package is not installed is skipped and says so.
 
@@ -143,7 +143,7 @@ def test_imq_is_a_mean_of_gaussian_kernels_over_an_exponential_law() -> None:
     assert float(mmd2_biased(x, y, Imq(scales=[1.0]))) == pytest.approx(weights @ parts, rel=1e-6)
 
 
-# -- librosa: spectra, mel bands and Griffin-Lim from phase 0 ---------------------------------------
+# -- librosa: spectra, mel bands and Griffin-Lim from phase 0 -------------------------------------
 
 
 def librosa() -> object:

@@ -133,6 +133,52 @@ def test_given_is_refused_for_a_penalty_of_laws_at_its_place(assembled, use, giv
     assert caught.value.problems[0].path == "objective.dynamic.given"
 
 
+@pytest.mark.parametrize(
+    ("code", "settings", "place"),
+    [
+        ("static", ["objective.static.use=kl"], "objective.static"),
+        ("static", ["objective.static.use=aggregate-kl"], "objective.static"),
+        ("dynamic", ["objective.dynamic={use: kl, given: state}"], "objective.dynamic"),
+        ("dynamic", ["objective.dynamic={use: aggregate-kl}"], "objective.dynamic"),
+        ("static", ["objective.information.static.weight=1"], "objective.information.static"),
+        ("dynamic", ["objective.information.dynamic.weight=1"], "objective.information.dynamic"),
+        (
+            "static",
+            ["model.static.prior=mixture", "objective.information.static.weight=1"],
+            "objective.information.static",
+        ),
+    ],
+)
+def test_a_kl_of_deterministic_codes_is_refused_at_its_place(assembled, code, settings, place):
+    settings = [f"model.{code}.head.posterior=deterministic", *settings]
+    with pytest.raises(SpecError, match="the KL of a deterministic code") as caught:
+        assembled(*settings)
+    assert caught.value.problems[0].path == place
+
+
+@pytest.mark.parametrize("code", ["static", "dynamic"])
+def test_deterministic_codes_go_with_penalties_of_samples(assembled, code):
+    made = assembled(f"model.{code}.head.posterior=deterministic")
+    x_BT, lengths_B = torch.rand(3, 4, 1, 16, 16), torch.full((3,), 4)
+    passed = made.model(x_BT, lengths_B, torch.Generator().manual_seed(0))
+    found = getattr(passed.codes, code)
+    assert torch.equal(found.sample, found.posterior.mean)
+
+
+@pytest.mark.parametrize("use", ["kl", "aggregate-kl"])
+def test_penalties_of_gaussian_laws_refuse_a_mixture_prior_at_their_place(assembled, use):
+    with pytest.raises(SpecError, match=r"static prior is a GaussianMixture.*as mmd") as caught:
+        assembled("model.static.prior=mixture", f"objective.static.use={use}")
+    assert caught.value.problems[0].path == "objective.static"
+
+
+def test_a_floor_above_the_ceiling_is_blamed_at_its_place(assembled):
+    settings = ["model.dynamic.head.floor=-2", "model.dynamic.head.ceiling=-3"]
+    with pytest.raises(SpecError, match="floor is -2, above ceiling: -3") as caught:
+        assembled(*settings)
+    assert caught.value.problems[0].path == "model.dynamic.head.floor"
+
+
 def test_parts_that_do_not_fit_the_frames_are_blamed_at_their_place(assembled):
     with pytest.raises(SpecError, match=r"frames are \[6\].*'mlp'") as caught:
         assembled("model.encoder.frames.use=conv", info=DataInfo((6,), 4, False))

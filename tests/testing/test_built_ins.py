@@ -18,7 +18,12 @@ from genzoo_rwae.errors import PluginError
 from genzoo_rwae.testing import KITS, examine
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "plugins"
-SMALL = {"hidden": 6, "channels": 2, "width": 6}  # options of these names, where a part has them
+SMALL = {
+    "hidden": 8,
+    "heads": 2,
+    "channels": 2,
+    "width": 6,
+}  # options of these names, where a part has them
 
 METRIC = {"symmetric", "nonnegative", "zero at equal samples", "shift invariant"}
 # what is claimed of a component, and what need not hold of it, by kind and name
@@ -31,7 +36,19 @@ HOW: dict[tuple[str, str], dict[str, Any]] = {
     ("kernel", "polynomial"): {"claims": {"rotation invariant"}},
     ("kernel", "sum"): {"of": (Imq(), Linear()), "weights": (0.5, 2.0)},
     ("kernel", "product"): {"of": (Rbf(), Linear())},
+    **{
+        (kind, "spectrogram"): {"frame_shapes": [(8,), (17,), (80,)]}
+        for kind in ("frame-encoder", "frame-decoder")
+    },
+    **{
+        ("augmentation", name): {"claims": {"still"}}
+        for name in ("colour-jitter", "crop", "frequency-mask")
+    },
+    ("prior", "iid"): {"exceptions": {"remembers"}},
     ("penalty", "aggregate-kl"): {"claims": {"shift invariant"}},
+    ("penalty", "categorical-kl"): {
+        "claims": {"nonnegative", "zero at equal samples", "shift invariant"}
+    },
     ("penalty", "energy"): {"claims": {"symmetric", "shift invariant"}},
     ("penalty", "gan"): {"lr": 1e-2},
     ("penalty", "kl"): {"claims": {"nonnegative", "zero at equal samples", "shift invariant"}},

@@ -17,10 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genzoo_rwae import DiagonalGaussian, encoder, penalty
+from genzoo_rwae import Categorical, DiagonalGaussian, encoder, penalty
 from genzoo_rwae import testing as kit
 from genzoo_rwae.errors import PluginError
-from genzoo_rwae.testing import estimators, findings, kernels, nets, penalties, priors
+from genzoo_rwae.testing import (
+    augmentations,
+    estimators,
+    findings,
+    kernels,
+    nets,
+    penalties,
+    priors,
+)
 from genzoo_rwae.testing.estimator_properties import ESTIMATOR
 from genzoo_rwae.testing.properties import (
     Falsified,
@@ -33,7 +41,7 @@ from genzoo_rwae.testing.properties import (
 FEW = settings(max_examples=30, deadline=None, derandomize=True)
 ALL = [
     *penalties.PENALTY, *penalties.ADVERSARIAL, *kernels.KERNEL, *ESTIMATOR, *nets.NET,
-    *priors.STATIC, *priors.DYNAMIC,
+    *priors.STATIC, *priors.DYNAMIC, *augmentations.AUGMENTATION,
 ]  # fmt: skip
 
 # -- strategies -----------------------------------------------------------------------------------
@@ -129,6 +137,21 @@ def test_a_pair_of_laws_reads_back() -> None:
     assert torch.equal(eval(lines[0].split(" = ")[1]).log_variance, law.log_variance)
 
 
+def test_a_pair_of_categorical_laws_reads_back() -> None:
+    law = Categorical(torch.tensor([[0.5, 1.0]]))
+    lines = findings.shown(kit.Pair(law, law)).splitlines()
+    assert [line.split(" = ")[0] for line in lines] == ["q", "p"]
+    assert torch.equal(eval(lines[1].split(" = ")[1]).logits, law.logits)
+
+
+@FEW
+@given(kit.pairs_of_categoricals(steps=(1, 2), apart=[2.0]))
+def test_categorical_laws_have_two_classes_at_least(pair: Any) -> None:
+    assert pair.q.logits.shape == pair.p.logits.shape
+    assert pair.q.logits.shape[-1] >= 2
+    assert not torch.equal(pair.q.logits, pair.q.log_p)
+
+
 def test_a_difference_is_shown_with_the_digits_that_tell_it() -> None:
     found = torch.tensor([1.0, 1 + 1e-8], dtype=torch.float64)
     with pytest.raises(Falsified, match=r"x: found 1\.00000001; wanted 1 at \[1\]"):
@@ -187,7 +210,7 @@ def test_every_property_says_its_fact_in_a_sentence() -> None:
 def test_names_are_unique_within_a_kit() -> None:
     for properties in (
         (*penalties.PENALTY, *penalties.ADVERSARIAL), kernels.KERNEL, ESTIMATOR,
-        nets.NET, priors.STATIC, priors.DYNAMIC,
+        nets.NET, priors.STATIC, priors.DYNAMIC, augmentations.AUGMENTATION,
     ):  # fmt: skip
         names = [each.name for each in properties]
         assert len(set(names)) == len(names)

@@ -13,9 +13,10 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from genzoo_rwae.components import Use, decoder, hookimpl
+from genzoo_rwae_plugins.encoders.recurrent import Cell, recurrence
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
 
-__all__ = ["FrameDecoder", "LstmDecoder"]
+__all__ = ["FrameDecoder", "LstmDecoder", "per_frame"]
 
 FrameNet = Annotated[Callable[..., Any], Use("frame-decoder")]
 
@@ -48,7 +49,7 @@ class FrameDecoder(nn.Module):
 
     def forward(self, z_BTD: Tensor) -> Tensor:
         """[B, T, D] to [B, T, ...], before any squashing."""
-        return _per_frame(self.frames, self.into(z_BTD))
+        return per_frame(self.frames, self.into(z_BTD))
 
 
 @decoder("lstm")
@@ -57,10 +58,11 @@ class LstmDecoder(nn.Module):
 
     Args:
         hidden: width of the LSTM's state.
+        cell: `lstm`, or `gru` in its place: three quarters of the parameters.
         frames: the net that draws single frames.
 
     Source: arXiv 2101.07496, Fig. 1: z^c and z^m_t concatenated into an LSTM, its state h_t into
-    the decoder.
+    the decoder. `gru`: Cho et al., arXiv 1406.1078.
     """
 
     def __init__(
@@ -70,18 +72,21 @@ class LstmDecoder(nn.Module):
         /,
         *,
         hidden: PositiveInt = 256,
+        cell: Cell = "lstm",
         frames: FrameNet = ConvFrameDecoder,
     ) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(codes, hidden, batch_first=True)
+        # called so whatever the cell, for the weights of runs of version 0.1
+        self.lstm = recurrence(cell, codes, hidden)
         self.frames = frames(hidden, frame_shape)
 
     def forward(self, z_BTD: Tensor) -> Tensor:
         """[B, T, D] to [B, T, ...], before any squashing."""
-        return _per_frame(self.frames, self.lstm(z_BTD)[0])
+        return per_frame(self.frames, self.lstm(z_BTD)[0])
 
 
-def _per_frame(net: nn.Module, h_BTH: Tensor) -> Tensor:
+def per_frame(net: nn.Module, h_BTH: Tensor) -> Tensor:
+    """A net that draws single frames, on all of [B, T, H]."""
     frames_N = net(rearrange(h_BTH, "b t h -> (b t) h"))
     out: Tensor = frames_N.unflatten(0, h_BTH.shape[:2])
     return out

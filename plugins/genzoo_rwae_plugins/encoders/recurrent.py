@@ -15,8 +15,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from genzoo_rwae.components import Use, encoder, hookimpl
 from genzoo_rwae_plugins.frames.convolution import ConvFrameEncoder
 
-__all__ = ["FrameEncoder", "LstmEncoder"]
+__all__ = ["Cell", "FrameEncoder", "LstmEncoder", "per_frame", "recurrence", "run_lstm"]
 
+Cell = Literal["lstm", "gru"]
 FrameNet = Annotated[Callable[..., Any], Use("frame-encoder")]
 
 
@@ -37,7 +38,7 @@ class FrameEncoder(nn.Module):
 
     def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """[B, T, ...] to [B, T, width]."""
-        return _per_frame(self.frames, x_BT)
+        return per_frame(self.frames, x_BT)
 
 
 @encoder("lstm")
@@ -46,11 +47,12 @@ class LstmEncoder(nn.Module):
 
     Args:
         hidden: width of the LSTM's state, per direction.
+        cell: `lstm`, or `gru` in its place: three quarters of the parameters.
         direction: `forward` (a step sees the past) or `bidirectional` (it sees the whole
             sequence).
         frames: the net on single frames.
 
-    Source: arXiv 2101.07496, Fig. 1.
+    Source: arXiv 2101.07496, Fig. 1; `gru`: Cho et al., arXiv 1406.1078.
     """
 
     def __init__(
@@ -59,22 +61,30 @@ class LstmEncoder(nn.Module):
         /,
         *,
         hidden: PositiveInt = 256,
+        cell: Cell = "lstm",
         direction: Literal["forward", "bidirectional"] = "forward",
         frames: FrameNet = ConvFrameEncoder,
     ) -> None:
         super().__init__()
         self.frames = frames(frame_shape)
         both = direction == "bidirectional"
-        self.lstm = nn.LSTM(self.frames.width, hidden, batch_first=True, bidirectional=both)
+        # called so whatever the cell, for the weights of runs of version 0.1
+        self.lstm = recurrence(cell, self.frames.width, hidden, bidirectional=both)
         self.width = 2 * hidden if both else hidden
 
     def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """[B, T, ...] to [B, T, width]; zeros beyond the true lengths."""
-        return run_lstm(self.lstm, _per_frame(self.frames, x_BT), lengths_B)
+        return run_lstm(self.lstm, per_frame(self.frames, x_BT), lengths_B)
 
 
-def run_lstm(lstm: nn.LSTM, features_BTH: Tensor, lengths_B: Tensor) -> Tensor:
-    """An LSTM over true steps only, so that padding never changes what it says."""
+def recurrence(cell: Cell, inputs: int, hidden: int, *, bidirectional: bool = False) -> nn.RNNBase:
+    """An LSTM or a GRU over [B, T, ...]."""
+    layers: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU}
+    return layers[cell](inputs, hidden, batch_first=True, bidirectional=bidirectional)
+
+
+def run_lstm(lstm: nn.RNNBase, features_BTH: Tensor, lengths_B: Tensor) -> Tensor:
+    """An LSTM or a GRU over true steps only, so that padding never changes what it says."""
     length = features_BTH.shape[1]
     if bool((lengths_B >= length).all()):
         out: Tensor = lstm(features_BTH)[0]
@@ -86,7 +96,8 @@ def run_lstm(lstm: nn.LSTM, features_BTH: Tensor, lengths_B: Tensor) -> Tensor:
     return padded
 
 
-def _per_frame(net: nn.Module, x_BT: Tensor) -> Tensor:
+def per_frame(net: nn.Module, x_BT: Tensor) -> Tensor:
+    """A net on single frames, on all of [B, T, ...]."""
     features_NH = net(x_BT.flatten(0, 1))
     features_BTH: Tensor = features_NH.unflatten(0, x_BT.shape[:2])
     return features_BTH

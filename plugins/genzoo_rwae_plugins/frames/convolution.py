@@ -6,8 +6,7 @@ Shapes: N frames, C H W a frame, H also the width of a feature where it is the o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Literal
+from math import prod
 
 import torch
 from einops import rearrange
@@ -15,12 +14,16 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from genzoo_rwae.components import frame_decoder, frame_encoder, hookimpl
-from genzoo_rwae.errors import OptionError
+from genzoo_rwae_plugins.frames.halving import (
+    Norm,
+    doubling_layers,
+    halving_layers,
+    halvings,
+    image_sides,
+    widths,
+)
 
 __all__ = ["ConvFrameDecoder", "ConvFrameEncoder"]
-
-Norm = Literal["batch", "group", "none"]
-_SMALLEST = 4  # a side is halved as long as what is left is no smaller
 
 
 @frame_encoder("conv")
@@ -53,18 +56,10 @@ class ConvFrameEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.width = width
-        sizes = _halvings(frame_shape)
-        layers: list[nn.Module] = []
-        before = frame_shape[0]
-        for number in range(len(sizes) - 1):
-            after = channels * min(2**number, largest)
-            layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=number == 0 or norm == "none"))
-            if number > 0:
-                layers += _norm(norm, after)
-            layers.append(nn.LeakyReLU(0.2, inplace=True))
-            before = after
-        self.layers = nn.Sequential(*layers)
-        self.out = nn.Linear(before * sizes[-1][0] * sizes[-1][1], width)
+        sizes = halvings(image_sides(frame_shape))
+        after = widths(channels, largest, len(sizes) - 1)
+        self.layers = halving_layers(frame_shape[0], after, norm, axes=2)
+        self.out = nn.Linear(after[-1] * prod(sizes[-1]), width)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """[N, C, H, W] to [N, width]."""
@@ -99,23 +94,11 @@ class ConvFrameDecoder(nn.Module):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        sizes = _halvings(frame_shape)[::-1]
-        depth = len(sizes) - 1
-        before = channels * min(2 ** (depth - 1), largest)
-        self.smallest = (before, *sizes[0])
-        self.into = nn.Linear(width, before * sizes[0][0] * sizes[0][1])
-        layers: list[nn.Module] = [*_norm(norm, before), nn.LeakyReLU(0.2, inplace=True)]
-        for number, (small, large) in enumerate(pairwise(sizes)):
-            last = number == depth - 1
-            after = frame_shape[0] if last else channels * min(2 ** (depth - 2 - number), largest)
-            # odd sides lost a pixel when they were halved
-            odd = (large[0] - 2 * small[0], large[1] - 2 * small[1])
-            bias = last or norm == "none"
-            layers.append(nn.ConvTranspose2d(before, after, 4, 2, 1, output_padding=odd, bias=bias))
-            if not last:
-                layers += [*_norm(norm, after), nn.LeakyReLU(0.2, inplace=True)]
-            before = after
-        self.layers = nn.Sequential(*layers)
+        sizes = halvings(image_sides(frame_shape))[::-1]
+        after = [frame_shape[0], *widths(channels, largest, len(sizes) - 1)][::-1]
+        self.smallest = (after[0], *sizes[0])
+        self.into = nn.Linear(width, prod(self.smallest))
+        self.layers = doubling_layers(sizes, after, norm)
 
     def forward(self, h_NH: Tensor) -> Tensor:
         """[N, width] to [N, C, H, W], before any squashing."""
@@ -125,33 +108,6 @@ class ConvFrameDecoder(nn.Module):
         ).contiguous(memory_format=torch.channels_last)
         out: Tensor = self.layers(h_NCHW)
         return out
-
-
-def _halvings(frame_shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    if len(frame_shape) != 3:
-        raise OptionError(
-            f"frames are {list(frame_shape)}; convolutions want images [C, H, W]: take 'mlp' for "
-            "vectors"
-        )
-    height, width = frame_shape[1:]
-    if min(height, width) < 2 * _SMALLEST:
-        raise OptionError(
-            f"frames are {height}x{width}; convolutions want sides of {2 * _SMALLEST} pixels or "
-            "more: take 'mlp' for smaller ones"
-        )
-    sizes = [(height, width)]
-    while min(sizes[-1]) >= 2 * _SMALLEST:
-        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-    return sizes
-
-
-def _norm(norm: Norm, channels: int) -> list[nn.Module]:
-    if norm == "batch":
-        return [nn.BatchNorm2d(channels)]
-    if norm == "group":
-        groups = next(count for count in (8, 4, 2, 1) if channels % count == 0)
-        return [nn.GroupNorm(groups, channels)]
-    return []
 
 
 @hookimpl

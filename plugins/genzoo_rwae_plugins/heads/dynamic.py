@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genzoo_rwae.codes import DiagonalGaussian, Draw
 from genzoo_rwae.components import dynamic_head, hookimpl
-from genzoo_rwae_plugins.heads.posterior import GaussianLayer, LogVariance
+from genzoo_rwae_plugins.heads.posterior import LogVariance, Posterior, posterior_layer
 
 __all__ = ["LstmHead"]
 
@@ -26,6 +26,11 @@ class LstmHead(nn.Module):
         hidden: width of the LSTM's state.
         log_variance: the posterior's log-variance at the start.
         floor: smallest log-variance; a higher floor leaves less room for what is not motion.
+        ceiling: largest log-variance.
+        posterior: `gaussian`, or `deterministic`: the mean alone, for penalties of samples.
+
+    Raises:
+        OptionError: the floor is above the ceiling.
 
     Source: arXiv 2101.07496, Sec. 3 and Fig. 1: z^m_t from a state h_t and z^m_t-1.
     """
@@ -39,11 +44,13 @@ class LstmHead(nn.Module):
         hidden: PositiveInt = 128,
         log_variance: LogVariance = -4.0,
         floor: LogVariance = -12.0,
+        ceiling: LogVariance = 2.0,
+        posterior: Posterior = "gaussian",
     ) -> None:
         super().__init__()
         self.size = size
         self.cell = nn.LSTMCell(features + size, hidden)
-        self.law = GaussianLayer(hidden, size, max(log_variance, floor), floor)
+        self.law = posterior_layer(hidden, size, log_variance, floor, ceiling, posterior)
 
     def forward(
         self, features_BTH: Tensor, lengths_B: Tensor, draw: Draw

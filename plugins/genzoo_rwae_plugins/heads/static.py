@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from genzoo_rwae.codes import DiagonalGaussian
 from genzoo_rwae.components import hookimpl, static_head
 from genzoo_rwae_plugins.encoders.recurrent import run_lstm
-from genzoo_rwae_plugins.heads.posterior import GaussianLayer, LogVariance
+from genzoo_rwae_plugins.heads.posterior import LogVariance, Posterior, posterior_layer
 
 __all__ = ["BidirectionalHead", "PooledHead"]
 
@@ -26,6 +26,12 @@ class PooledHead(nn.Module):
     Args:
         hidden: width of the hidden layer.
         log_variance: the posterior's log-variance at the start.
+        floor: smallest log-variance; a higher floor leaves less room for information.
+        ceiling: largest log-variance; one below the prior's makes every entry carry information.
+        posterior: `gaussian`, or `deterministic`: the mean alone, for penalties of samples.
+
+    Raises:
+        OptionError: the floor is above the ceiling.
     """
 
     def __init__(
@@ -36,10 +42,13 @@ class PooledHead(nn.Module):
         *,
         hidden: PositiveInt = 128,
         log_variance: LogVariance = -4.0,
+        floor: LogVariance = -12.0,
+        ceiling: LogVariance = 2.0,
+        posterior: Posterior = "gaussian",
     ) -> None:
         super().__init__()
         self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(0.2))
-        self.law = GaussianLayer(hidden, size, log_variance)
+        self.law = posterior_layer(hidden, size, log_variance, floor, ceiling, posterior)
 
     def forward(self, features_BTH: Tensor, lengths_B: Tensor) -> DiagonalGaussian:
         """[B, T, H] to a law over [B, size]."""
@@ -58,6 +67,12 @@ class BidirectionalHead(nn.Module):
     Args:
         hidden: width of the LSTM's state, per direction.
         log_variance: the posterior's log-variance at the start.
+        floor: smallest log-variance; a higher floor leaves less room for information.
+        ceiling: largest log-variance; one below the prior's makes every entry carry information.
+        posterior: `gaussian`, or `deterministic`: the mean alone, for penalties of samples.
+
+    Raises:
+        OptionError: the floor is above the ceiling.
 
     Source: arXiv 2101.07496, Fig. 1 (an LSTM over x_1:T); bidirectional as in S3VAE's and
     C-DSVAE's code.
@@ -71,11 +86,14 @@ class BidirectionalHead(nn.Module):
         *,
         hidden: PositiveInt = 128,
         log_variance: LogVariance = -4.0,
+        floor: LogVariance = -12.0,
+        ceiling: LogVariance = 2.0,
+        posterior: Posterior = "gaussian",
     ) -> None:
         super().__init__()
         self.width = hidden
         self.lstm = nn.LSTM(features, hidden, batch_first=True, bidirectional=True)
-        self.law = GaussianLayer(2 * hidden, size, log_variance)
+        self.law = posterior_layer(2 * hidden, size, log_variance, floor, ceiling, posterior)
 
     def forward(self, features_BTH: Tensor, lengths_B: Tensor) -> DiagonalGaussian:
         """[B, T, H] to a law over [B, size]."""

@@ -94,6 +94,8 @@ class Rwae(SequenceModel):
                 "and cannot leave steps out; take decoder: frame, or decoded: null",
                 option="decoded",
             )
+        for augment in dynamic.augment:  # that refuse such frames do so now, not in training
+            augment(torch.zeros(1, 2, *info.frame_shape), torch.Generator().manual_seed(0))
 
     def _encoder_of(self, code: str) -> Any:
         own = self.static_encoder if code == "static" else self.dynamic_encoder

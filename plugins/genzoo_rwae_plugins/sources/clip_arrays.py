@@ -15,7 +15,7 @@ import numpy as np
 from genzoo_rwae.errors import DataError
 from genzoo_rwae_plugins.sources.clip_stores import ClipStore
 
-__all__ = ["ArrayClips"]
+__all__ = ["ArrayClips", "check_values", "loaded_array"]
 
 _CHANNELS = (1, 3, 4)
 _WANTED = (
@@ -28,14 +28,20 @@ _CHUNK_BYTES = 64 * 2**20  # how much of a float array is looked over at a time
 class ArrayClips(ClipStore):
     """The clips of an array, all of one length; their names are their numbers.
 
+    Args:
+        path: the .npy or .npz file.
+        key: which array of a .npz file.
+        every: only every so many-th frame is there.
+
     Raises:
         DataError: no such array, one of another shape or type, values that are not finite, or
             pictures with values outside [0, 1].
     """
 
-    def __init__(self, path: Path, key: str | None) -> None:
-        array = _loaded(path, key)
+    def __init__(self, path: Path, key: str | None, *, every: int = 1) -> None:
+        array = loaded_array(path, key)
         _check_shape(path, array)
+        array = array[:, ::every]
         self.bounded = array.ndim > 3
         # a trailing axis is a view: a memory map stays one
         self._array = array[..., None] if array.ndim == 4 else array
@@ -44,14 +50,19 @@ class ArrayClips(ClipStore):
         self.frame_shape = self._array.shape[2:]
         self.dtype = np.dtype(np.uint8) if array.dtype == np.uint8 else np.dtype(np.float32)
         if self.dtype == np.float32:
-            _check_values(path, array, bounded=self.bounded)
+            check_values(path, array, bounded=self.bounded)
 
     def read(self, clip: int, start: int, stop: int, /) -> np.ndarray:
         frames: np.ndarray = self._array[clip, start:stop]
         return frames.astype(self.dtype, copy=False)
 
 
-def _loaded(path: Path, key: str | None) -> np.ndarray:
+def loaded_array(path: Path, key: str | None) -> np.ndarray:
+    """The array of a .npy file, memory-mapped, or one of a .npz file; pickles are never loaded.
+
+    Raises:
+        DataError: there is none, or several and no key.
+    """
     try:
         # the mode is ignored for .npz, whose arrays come into memory
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -93,16 +104,31 @@ def _check_shape(path: Path, array: np.ndarray) -> None:
         raise DataError(f"{found}; {mend}save it again")
 
 
-def _check_values(path: Path, array: np.ndarray, *, bounded: bool) -> None:
-    """Look at every value as the model will see it: as float32."""
+def check_values(path: Path, array: np.ndarray, *, bounded: bool, gaps: bool = False) -> bool:
+    """Look at every value as the model will see it: as float32.
+
+    Args:
+        path: where the array comes from, for messages.
+        array: [N, ...] floats.
+        bounded: they have to lie in [0, 1].
+        gaps: they may be NaN.
+
+    Returns:
+        Whether there are any gaps.
+
+    Raises:
+        DataError: a value that may not be.
+    """
     rows = max(1, _CHUNK_BYTES // max(1, array[0].size * 4))
-    bad, outside = 0, 0
+    bad, outside, some_gaps = 0, 0, False
     first_bad: list[int] = []
     first_outside: list[int] = []
     for start in range(0, len(array), rows):
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, and is found
             chunk = array[start : start + rows].astype(np.float32)
-        wrong = ~np.isfinite(chunk)
+        lost = np.isnan(chunk)
+        some_gaps |= bool(lost.any())
+        wrong = ~np.isfinite(chunk) & ~(lost & gaps)
         if wrong.any():
             bad += int(wrong.sum())
             first_bad = first_bad or _first(wrong, start)
@@ -112,8 +138,9 @@ def _check_values(path: Path, array: np.ndarray, *, bounded: bool) -> None:
             if wrong.any():
                 first_outside = first_outside or _first(wrong, start)
     if bad:
+        found = "infinite" if gaps else "NaN or infinite"
         raise DataError(
-            f"{path}: found {bad} values that are NaN or infinite in float32, the first at index "
+            f"{path}: found {bad} values that are {found} in float32, the first at index "
             f"{first_bad}; wanted finite ones; fill them in or leave those clips out"
         )
     if outside:
@@ -121,6 +148,7 @@ def _check_values(path: Path, array: np.ndarray, *, bounded: bool) -> None:
             f"{path}: found {outside} values outside [0, 1], the first at index {first_outside}; "
             "wanted pictures as float in [0, 1]; rescale them or save them as uint8"
         )
+    return some_gaps
 
 
 def _first(wrong: np.ndarray, start: int) -> list[int]:

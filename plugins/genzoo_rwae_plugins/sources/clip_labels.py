@@ -6,6 +6,7 @@ Shapes: N clips.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,24 @@ from genzoo_rwae.errors import DataError, OptionError
 from genzoo_rwae.sequences import Factor
 from genzoo_rwae_plugins.sources.clip_stores import natural_order
 
-__all__ = ["read_labels"]
+__all__ = ["factor_of", "labels_of", "read_labels"]
 
 _MOST_CLASSES = 1_000
+
+
+def labels_of(
+    path: Path | None, names: tuple[str, ...], dynamic: tuple[str, ...]
+) -> dict[Factor, np.ndarray]:
+    """Factors of the user's table, none where there is no table.
+
+    Raises:
+        DataError, OptionError: as `read_labels` does; `dynamic` without a table.
+    """
+    if path is not None:
+        return read_labels(path.expanduser(), names, dynamic)
+    if dynamic:
+        raise OptionError("there are no labels; wanted `labels: <CSV file>`", option="dynamic")
+    return {}
 
 
 def read_labels(
@@ -62,19 +78,30 @@ def read_labels(
             f"{path}: found no row for {len(missing)} of {len(names)} clips, the first is "
             f"'{missing[0]}'; wanted one for each; add them"
         )
-    factors = {}
-    for column, name in enumerate(header[1:]):
-        of_clips = [values[clip][column] for clip in names]
-        classes = tuple(sorted(set(of_clips), key=natural_order))
-        if len(classes) > _MOST_CLASSES:
-            raise DataError(
-                f"{path}: the factor '{name}' has {len(classes):,} different values, wanted at "
-                f"most {_MOST_CLASSES:,}: a name or a measurement is no class; drop the column or "
-                "bin it"
-            )
-        factor = Factor(name, classes, "dynamic" if name in dynamic else "static")
-        factors[factor] = np.array([classes.index(value) for value in of_clips], dtype=np.int64)
-    return factors
+    of_columns = (
+        factor_of(path, name, [values[clip][column] for clip in names], dynamic)
+        for column, name in enumerate(header[1:])
+    )
+    return dict(of_columns)
+
+
+def factor_of(
+    path: Path, name: str, words_N: Sequence[str], dynamic: tuple[str, ...]
+) -> tuple[Factor, np.ndarray]:
+    """A factor whose classes are the words that occur, in natural order, and the labels [N] int64.
+
+    Raises:
+        DataError: so many words that they are no classes.
+    """
+    classes = tuple(sorted(set(words_N), key=natural_order))
+    if len(classes) > _MOST_CLASSES:
+        raise DataError(
+            f"{path}: the factor '{name}' has {len(classes):,} different values, wanted at most "
+            f"{_MOST_CLASSES:,}: a name or a measurement is no class; drop the column or bin it"
+        )
+    numbers = {word: number for number, word in enumerate(classes)}
+    labels_N = np.array([numbers[word] for word in words_N], dtype=np.int64)
+    return Factor(name, classes, "dynamic" if name in dynamic else "static"), labels_N
 
 
 def _values_of_clips(path: Path, header: list[str], rows: list[list[str]]) -> dict[str, list[str]]:

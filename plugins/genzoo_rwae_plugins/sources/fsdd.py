@@ -45,8 +45,9 @@ def fsdd(
     """Free Spoken Digit Dataset: ten digits spoken by six people, as spectrograms.
 
     Files recordings/{digit}_{speaker}_{index}.wav. Factors: `speaker` (static) and `digit`, which
-    is called dynamic although a recording has only one: a digit is told by the order of its sounds,
-    and averaged over time (or played backwards) it is lost, while the voice is not.
+    is called dynamic although a recording has only one: it is what is said, which sounds follow
+    each other, and that the dynamic codes should carry. The mean spectrum tells it too (a linear
+    probe is right in .89 of the test recordings), so a static code leaks unless that has a price.
 
     Args:
         root: the folder that holds `recordings`, or that folder; by default fsdd within

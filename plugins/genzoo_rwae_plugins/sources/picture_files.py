@@ -6,19 +6,23 @@ Shapes: H W C picture.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from genzoo_rwae.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["opened_picture", "read_picture"]
+__all__ = ["fitted", "opened_picture", "read_picture"]
+
+# what Pillow's readers raise of files that are damaged or cut off
+_DAMAGED = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error)
 
 
 @contextmanager
@@ -43,25 +47,33 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
         raise DataError(too_many) from error
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{path}: found no picture that Pillow can read, wanted a PNG or JPEG file; save it "
-            "again or take it away"
+            f"{path}: found no picture that Pillow can read, wanted a PNG, JPEG or GIF file; save "
+            "it again or take it away"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's PNG reader raises all three
+    except _DAMAGED as error:
         raise DataError(
             f"{path}: the picture cannot be read ({error}); save it again or take it away"
         ) from error
 
 
-def read_picture(path: Path, mode: str) -> np.ndarray:
+def read_picture(path: Path, mode: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """The pixels of a picture as [H, W, C] uint8.
 
     Args:
         path: the file.
         mode: Pillow's name of the wanted pixels: L (C = 1), RGB (3) or RGBA (4).
+        size: (H, W) that the picture is fitted to; None leaves it as it is.
 
     Raises:
         DataError: see `opened_picture`.
     """
     with opened_picture(path) as picture:
-        pixels = np.array(picture.convert(mode))
+        converted = picture.convert(mode)
+    pixels = np.array(fitted(converted, size) if size else converted)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The middle of a picture in the proportions of (H, W), scaled to it, antialiased."""
+    height, width = size
+    return ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from genzoo_rwae.errors import DataError
+from genzoo_rwae.files import cache_folder as usual_cache_folder
 
-__all__ = ["data_folder"]
+__all__ = ["cache_folder", "data_folder"]
 
 
 def data_folder(root: Path | None, /, *, source: str, within: str) -> Path:
@@ -41,3 +42,12 @@ def data_folder(root: Path | None, /, *, source: str, within: str) -> Path:
             f"correct {told}"
         )
     return root
+
+
+def cache_folder(told: Path | None) -> Path:
+    """Where decoded data are kept.
+
+    Args:
+        told: what the user said; None is genzoo-rwae in XDG_CACHE_HOME or ~/.cache.
+    """
+    return usual_cache_folder() if told is None else told.expanduser()

@@ -13,14 +13,13 @@ import numpy as np
 from pydantic import Field
 
 from genzoo_rwae.components import hookimpl, source
-from genzoo_rwae.files import cache_folder
 from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData, Split
 from genzoo_rwae_plugins.sources.batches import (
     batch_of_equal_lengths,
     checked_indices,
     frames_first_channels,
 )
-from genzoo_rwae_plugins.sources.places import data_folder
+from genzoo_rwae_plugins.sources.places import cache_folder, data_folder
 from genzoo_rwae_plugins.sources.sprite_sheets import (
     ACTIONS,
     CHARACTERS,
@@ -80,8 +79,7 @@ def sprites(
         Layers: Liberated Pixel Cup, CC BY-SA 3.0 or GPL 3.0.
     """
     folder = data_folder(root, source="sprites", within="sprites/layers")
-    where = cache_folder() if cache is None else cache.expanduser()
-    frames = frames_of(folder, where, check=checksum == "published")
+    frames = frames_of(folder, cache_folder(cache), check=checksum == "published")
     return _Sprites(frames, _characters_of(split, validation))
 
 

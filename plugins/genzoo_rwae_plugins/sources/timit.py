@@ -60,9 +60,9 @@ def timit(
         root: the folder that holds TRAIN and TEST, or the one above it, or the sample; by default
             timit_sample within GENZOO_DATA.
         split_by: speaker takes the speakers of TEST for testing (official), of the sample a quarter
-            of the women and of the men, so that no voice is in two parts, and nobody's voice can be
-            recognised; recording takes a fifth of the sentences for testing, whoever reads them, so
-            that no sentence is in two parts.
+            of the women and of the men, so that no voice is in two parts, and no probe of `speaker`
+            can be right; recording takes a fifth of the sentences for testing, whoever reads them,
+            so that no sentence is in two parts.
         validation: share of the speakers of TRAIN (of the women and of the men), or of the
             sentences, that is held out for validation, in a fixed random order.
         chunk: seconds of the consecutive pieces that recordings are cut into; null for whole ones.

@@ -11,6 +11,8 @@ from genzoo_rwae_plugins.decoders.recurrent import FrameDecoder, LstmDecoder
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
 from genzoo_rwae_plugins.frames.mlp import MlpFrameDecoder
 
+from genzoo_rwae.testing import check_decoder
+
 DECODERS = {"frame": FrameDecoder, "lstm": LstmDecoder}
 MLP = partial(MlpFrameDecoder, hidden=6)
 
@@ -50,3 +52,14 @@ def test_every_parameter_of_a_decoder_gets_a_gradient(decoder, gradients):
     for name, gradient in gradients(net, net(torch.randn(2, 3, 4))).items():
         assert gradient.isfinite().all(), name
         assert gradient.abs().max() > 1e-7, name
+
+
+def test_gru_decoder_passes_the_kit():
+    check_decoder(LstmDecoder, cell="gru", hidden=5, frames=MLP)
+
+
+def test_gru_decoder_is_a_gru_over_the_codes():
+    net, z = LstmDecoder(4, (6,), cell="gru", hidden=5, frames=MLP), torch.randn(2, 3, 4)
+    peer = torch.nn.GRU(4, 5, batch_first=True)
+    peer.load_state_dict(net.lstm.state_dict())
+    torch.testing.assert_close(net(z), net.frames(peer(z)[0].flatten(0, 1)).unflatten(0, (2, 3)))

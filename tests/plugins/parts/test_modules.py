@@ -8,9 +8,15 @@ from functools import partial
 import pytest
 import torch
 from genzoo_rwae_plugins.decoders.recurrent import FrameDecoder, LstmDecoder
+from genzoo_rwae_plugins.decoders.transformer import TransformerDecoder
+from genzoo_rwae_plugins.encoders.conv_lstm import ConvLstmEncoder
 from genzoo_rwae_plugins.encoders.recurrent import FrameEncoder, LstmEncoder
+from genzoo_rwae_plugins.encoders.tcn import TcnEncoder
+from genzoo_rwae_plugins.encoders.transformer import TransformerEncoder
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder, ConvFrameEncoder
+from genzoo_rwae_plugins.heads.attention import AttentionHead
 from genzoo_rwae_plugins.heads.dynamic import LstmHead
+from genzoo_rwae_plugins.heads.factorised import FactorisedHead
 from genzoo_rwae_plugins.heads.static import BidirectionalHead, PooledHead
 from genzoo_rwae_plugins.priors.gaussian import GaussianPrior
 from genzoo_rwae_plugins.priors.lstm import LstmPrior
@@ -36,6 +42,22 @@ PARTS = {
         lambda: LstmEncoder(SHAPE, hidden=4, frames=ENCODE),
         lambda net, x: (net(x["frames"], RAGGED),),
     ),
+    "conv-lstm encoder": (
+        lambda: ConvLstmEncoder(SHAPE, channels=2, hidden=3, width=5),
+        lambda net, x: (net(x["frames"], RAGGED),),
+    ),
+    "transformer encoder": (
+        lambda: TransformerEncoder(SHAPE, hidden=8, heads=2, frames=ENCODE),
+        lambda net, x: (net(x["frames"], RAGGED),),
+    ),
+    "patches encoder": (
+        lambda: TransformerEncoder(SHAPE, hidden=8, heads=2, patch=4, attends="full"),
+        lambda net, x: (net(x["frames"], RAGGED),),
+    ),
+    "tcn encoder": (
+        lambda: TcnEncoder(SHAPE, hidden=4, frames=ENCODE),
+        lambda net, x: (net(x["frames"], RAGGED),),
+    ),
     "pooled head": (
         lambda: PooledHead(6, 2, hidden=4),
         lambda net, x: laws_of(net(x["features"], RAGGED)),
@@ -43,6 +65,14 @@ PARTS = {
     "bidirectional head": (
         lambda: BidirectionalHead(6, 2, hidden=4),
         lambda net, x: laws_of(net(x["features"], RAGGED)),
+    ),
+    "attention head": (
+        lambda: AttentionHead(6, 2, hidden=8, heads=2),
+        lambda net, x: laws_of(net(x["features"], RAGGED)),
+    ),
+    "factorised head": (
+        lambda: FactorisedHead(6, 2, hidden=4),
+        lambda net, x: laws_of(net(x["features"], RAGGED, draw_mean)[1]),
     ),
     "lstm head": (
         lambda: LstmHead(6, 2, hidden=4),
@@ -59,6 +89,10 @@ PARTS = {
     ),
     "lstm decoder": (
         lambda: LstmDecoder(2, SHAPE, hidden=4, frames=DECODE),
+        lambda net, x: (net(x["codes"]),),
+    ),
+    "transformer decoder": (
+        lambda: TransformerDecoder(2, SHAPE, hidden=8, heads=2, frames=DECODE),
         lambda net, x: (net(x["codes"]),),
     ),
 }
@@ -106,6 +140,16 @@ def test_laws_are_float32_under_bfloat16_autocast(name, inputs):
     for got, want in zip(laws, wanted, strict=True):
         assert got.dtype == torch.float32
         torch.testing.assert_close(got, want, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("name", [n for n in PARTS if n.endswith(("encoder", "decoder"))])
+def test_nets_run_under_bfloat16_autocast_near_what_float32_gives(name, inputs):
+    build, give = PARTS[name]
+    net = build().eval()
+    (wanted,) = give(net, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        (got,) = give(net, inputs)
+    torch.testing.assert_close(got.float(), wanted, rtol=0.05, atol=0.05)
 
 
 def test_drawn_codes_are_float32_under_bfloat16_autocast(inputs):

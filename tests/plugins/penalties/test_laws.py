@@ -1,6 +1,6 @@
-"""Divergences of laws: `kl` per row, `aggregate-kl` of the mixture over the rows.
+"""Divergences of laws: `kl` per row, `aggregate-kl` and `categorical-kl` of mixtures over the rows.
 
-Shapes: T time, N rows, D code width.
+Shapes: T time, N rows, D code width, A classes.
 """
 
 import itertools
@@ -9,13 +9,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from genzoo_rwae_plugins.penalties.categorical_kl import categorical_kl
 from genzoo_rwae_plugins.penalties.kl import aggregate_kl, kl
 from scipy import integrate, stats
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
+from genzoo_rwae import codes
 from genzoo_rwae.codes import DiagonalGaussian
 from genzoo_rwae.errors import OptionError
-from genzoo_rwae.objective import takes_laws
+from genzoo_rwae.objective import law_of, takes_laws
 
 
 def law(*shape, seed=0, shift=0.0):
@@ -228,3 +230,90 @@ def test_a_single_row_stands_for_no_data():
     assert caught.value.option == "estimator"
     assert aggregate_kl(q, q) == 0
     assert aggregate_kl(q, q, estimator="weighted", data_size=5).isfinite()
+
+
+# -- categorical ------------------------------------------------------------------------------
+
+
+def actions(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return codes.Categorical(torch.randn(shape, generator=generator, dtype=torch.float64))
+
+
+def uniform(*shape):
+    return codes.Categorical(torch.zeros(shape, dtype=torch.float64))
+
+
+def decided(*classes, of=3, size=1e3):
+    one_hot = torch.nn.functional.one_hot(torch.tensor(classes), of).double()
+    return codes.Categorical(size * one_hot)
+
+
+def test_categorical_kl_is_given_categorical_laws():
+    assert law_of(categorical_kl) is codes.Categorical
+    assert not takes_laws(categorical_kl)
+
+
+def test_categorical_kl_is_scipys_of_the_mean_laws():
+    q, p = actions(4, 7, 5), actions(4, 7, 5, seed=1)
+    mean_q, mean_p = (x.logits.softmax(-1).mean(-2).numpy() for x in (q, p))
+    np.testing.assert_allclose(categorical_kl(q, p), stats.entropy(mean_q, mean_p, axis=-1))
+    own = stats.entropy(q.logits.softmax(-1).numpy(), axis=-1).mean(-1)
+    found = categorical_kl(q, p, confidence=0.3)
+    np.testing.assert_allclose(found, stats.entropy(mean_q, mean_p, axis=-1) + 0.3 * own)
+
+
+def test_rows_that_are_sure_and_use_all_classes_alike_cost_nothing():
+    q, p = decided(0, 1, 2, 2, 1, 0), uniform(6, 3)
+    assert categorical_kl(q, p, confidence=1.0).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_undecided_rows_cost_nothing_but_by_a_confidence():
+    p = uniform(6, 3)
+    assert categorical_kl(p, p).item() == pytest.approx(0, abs=1e-12)
+    assert categorical_kl(p, p, confidence=0.5).item() == pytest.approx(0.5 * math.log(3))
+
+
+def test_one_class_for_all_costs_the_logarithm_of_their_number():
+    q = decided(1, 1, 1, 1)
+    assert categorical_kl(q, uniform(4, 3), confidence=1.0).item() == pytest.approx(math.log(3))
+
+
+def test_with_confidence_1_it_is_what_the_class_does_not_know_of_the_row():
+    q = actions(9, 4)
+    joint = (q.logits.softmax(-1) / 9).numpy()
+    product = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    information = (joint * np.log(joint / product)).sum()
+    found = categorical_kl(q, uniform(9, 4), confidence=1.0).item()
+    assert found == pytest.approx(math.log(4) - information)
+
+
+def test_absent_rows_and_steps_without_rows_have_no_part():
+    q, p = actions(2, 5, 3), uniform(2, 5, 3)
+    weights = torch.tensor([[1.0, 1, 0, 1, 0], [0, 0, 0, 0, 0]])
+    found = categorical_kl(q, p, weights, confidence=0.7)
+    kept = [codes.Categorical(x.logits[0, [0, 1, 3]]) for x in (q, p)]
+    torch.testing.assert_close(found[0], categorical_kl(*kept, confidence=0.7))
+    assert found[1] == 0
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_sure_rows_have_finite_gradients(size):
+    logits = decided(0, 0, 1, size=size).logits.float().requires_grad_()
+    value = categorical_kl(codes.Categorical(logits), uniform(3, 3), confidence=1.0)
+    value.backward()
+    assert logits.grad.isfinite().all()
+
+
+def test_it_makes_rows_choose_and_use_all_classes():
+    torch.manual_seed(0)
+    logits = (0.1 * torch.randn(30, 3)).requires_grad_()
+    optimizer = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(150):
+        optimizer.zero_grad()
+        categorical_kl(codes.Categorical(logits), uniform(30, 3), confidence=0.5).backward()
+        optimizer.step()
+    law = logits.softmax(-1)
+    assert (law.max(-1).values > 0.95).all()
+    counts = torch.bincount(law.argmax(-1), minlength=3)
+    assert counts.min() >= 8

@@ -6,10 +6,11 @@ Shapes: B batch, T time, H features, D code width.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from genzoo_rwae_kernels import ConvLstmCell, attention, rotary
 from torch import Tensor, nn
 
 from genzoo_rwae import DiagonalGaussian, DynamicPrior, StaticPrior
@@ -149,6 +150,123 @@ class HiddenWeights(PerFrame):
         return self.scale * super().forward(x_BT, lengths_B)
 
 
+@right("encoder")
+class Attends(PerFrame):
+    """Every step attends to all true ones, by their distance."""
+
+    causal = False
+
+    def __init__(self, frame_shape: tuple[int, ...], /) -> None:
+        super().__init__(frame_shape, width=4)
+
+    def mask(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return torch.arange(x_BT.shape[1]) < lengths_B[:, None, None, None]
+
+    def turned(self, h_B1TH: Tensor) -> Tensor:
+        return rotary(h_B1TH)
+
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        h_B1TH = super().forward(x_BT, lengths_B)[:, None]
+        q, mask = self.turned(h_B1TH), self.mask(x_BT, lengths_B)
+        return attention(q, q, h_B1TH, mask=mask, causal=self.causal)[:, 0]
+
+
+@mutant("encoder", "padding unseen")
+class AttendsToPadding(Attends):
+    def mask(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return None
+
+
+@mutant("encoder", "padding adds nothing")
+class MasksOneStepLess(Attends):
+    def mask(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return torch.arange(x_BT.shape[1]) <= lengths_B[:, None, None, None]
+
+
+@mutant("encoder", "padding adds nothing")
+class CountsFromTheEnd(Attends):
+    """Positions that are not relative, counted from the last step of the batch."""
+
+    def turned(self, h_B1TH: Tensor) -> Tensor:
+        return h_B1TH + torch.arange(h_B1TH.shape[2]).flip(0)[:, None]
+
+
+@mutant("encoder", "rows apart")
+class AttendsAcrossTheBatch(Attends):
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        h_1TBH = PerFrame.forward(self, x_BT, lengths_B).transpose(0, 1)[None]
+        return attention(h_1TBH, h_1TBH, h_1TBH)[0].transpose(0, 1)
+
+
+@right("encoder")
+class AttendsToThePast(Attends):
+    causal = True
+
+    def mask(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return None
+
+
+@right("encoder")
+class ConvolvesThePast(PerFrame):
+    """A dilated convolution over a step, two before it, and four before it."""
+
+    sides = (4, 0)
+
+    def __init__(self, frame_shape: tuple[int, ...], /) -> None:
+        super().__init__(frame_shape)
+        self.convolution = nn.Conv1d(self.width, self.width, 3, dilation=2)
+
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        h_BHT = super().forward(x_BT, lengths_B).mT
+        out: Tensor = self.convolution(nn.functional.pad(h_BHT, self.sides)).mT
+        return out
+
+
+@mutant("encoder", "padding unseen")
+class ConvolvesBothWays(ConvolvesThePast):
+    sides = (2, 2)
+
+
+@mutant("encoder", "shapes")
+class ConvolvesStepsAway(ConvolvesThePast):
+    sides = (0, 0)
+
+
+@right("encoder")
+class Recurs(PerFrame):
+    """A convolutional LSTM over frames as one row of pixels."""
+
+    def __init__(self, frame_shape: tuple[int, ...], /) -> None:
+        super().__init__(frame_shape)
+        self.cell = ConvLstmCell(1, 1)
+
+    def before(self) -> tuple[Tensor, Tensor] | None:
+        return None
+
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        state, steps = self.before(), []
+        for h_BH in super().forward(x_BT, lengths_B).unbind(1):
+            state = self.cell(h_BH[:, None, None], state)
+            steps.append(state[0].flatten(1))
+        self.last = state
+        return torch.stack(steps, 1)
+
+
+@mutant("encoder", "repeats")
+class KeepsItsState(Recurs):
+    """The state of one call is where the next one begins, if that has as many rows."""
+
+    last: Any = None
+
+    def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        if self.last is not None and len(self.last[0]) != len(x_BT):
+            self.last = None
+        return super().forward(x_BT, lengths_B)
+
+    def before(self) -> tuple[Tensor, Tensor] | None:
+        return self.last
+
+
 # -- other nets -----------------------------------------------------------------------------------
 
 
@@ -250,6 +368,35 @@ class TakesTheLastStep(Pools):
         return h_BTH[:, -1]
 
 
+@right("static-head")
+class Registers(Pools):
+    """Two learnt queries that attend to the true steps."""
+
+    def __init__(self, features: int, size: int, /) -> None:
+        super().__init__(2 * features, size)
+        self.registers_RH = nn.Parameter(torch.randn(2, features))
+
+    def mask(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return torch.arange(h_BTH.shape[1]) < lengths_B[:, None, None, None]
+
+    def pooled(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor:
+        h_B1TH, q_B1RH = h_BTH[:, None], self.registers_RH.expand(len(h_BTH), 1, -1, -1)
+        return attention(q_B1RH, h_B1TH, h_B1TH, mask=self.mask(h_BTH, lengths_B)).flatten(1)
+
+
+@mutant("static-head", "padding unseen")
+class RegistersReadPadding(Registers):
+    def mask(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor | None:
+        return None
+
+
+@mutant("static-head", "parameters learn")
+class RegistersStayPut(Registers):
+    def pooled(self, h_BTH: Tensor, lengths_B: Tensor) -> Tensor:
+        self.registers_RH.data.zero_()  # an even mean, whose registers no gradient moves
+        return super().pooled(h_BTH.mean(1, keepdim=True).expand_as(h_BTH), lengths_B)
+
+
 @right("dynamic-head")
 class Steps(nn.Module):
     def __init__(self, features: int, size: int, /) -> None:
@@ -313,6 +460,51 @@ class MeanOutside(LearntGaussian):
         return DiagonalGaussian(law.mean + self.shift, law.log_variance)
 
 
+class Scaled(NamedTuple):
+    """A Gaussian whose samples, densities and centre a mutant can change one by one."""
+
+    of: DiagonalGaussian
+    wider: float = 1.0
+    denser: float = 0.0
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.of.mean + self.wider * (self.of.sample(generator) - self.of.mean)
+
+    def typical(self) -> Tensor:
+        return self.of.mean
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return self.of.log_density(z) + self.denser
+
+
+@right("prior")
+class OwnLaw(LearntGaussian):
+    def law(self, count: int) -> Any:
+        return Scaled(super().law(count))
+
+
+@mutant("prior", "density")
+class DrawsTooWide(LearntGaussian):
+    def law(self, count: int) -> Any:
+        return Scaled(super().law(count), wider=1.2)
+
+
+@mutant("prior", "density")
+class ForgetsAConstant(LearntGaussian):
+    def law(self, count: int) -> Any:
+        return Scaled(super().law(count), denser=0.92)
+
+
+@mutant("prior", "draws")
+class DrawsFromElsewhere(LearntGaussian):
+    def law(self, count: int) -> Any:
+        class Elsewhere(Scaled):
+            def sample(self, generator: torch.Generator | None = None) -> Tensor:
+                return super().sample()
+
+        return Elsewhere(super().law(count))
+
+
 @right("prior")
 class Chain(DynamicPrior):
     """A linear chain: the mean of a step is a map of the code before."""
@@ -342,6 +534,103 @@ class Chain(DynamicPrior):
             z_BD = draw(self.step(z_BD))
             path.append(z_BD)
         return torch.stack(path, 1)
+
+
+@right("prior")
+class ToldChain(DynamicPrior):
+    """A linear chain that something pushes."""
+
+    def __init__(self, size: int, context: int = 0, /) -> None:
+        super().__init__()
+        self.size = size
+        self.map = nn.Linear(size, size)
+        self.push = nn.Linear(context, size, bias=False) if context else None
+        self.log_variance = nn.Parameter(torch.zeros(size))
+
+    def step(self, z: Tensor, context_BC: Tensor | None) -> DiagonalGaussian:
+        told = self.push is not None and context_BC is not None
+        pushed = self.push(context_BC)[:, None] if told else 0.0
+        mean = torch.tanh(self.map(z) + pushed)
+        return DiagonalGaussian(mean, self.log_variance.expand_as(mean))
+
+    def along(
+        self, z_BTD: Tensor, context_BC: Tensor | None = None
+    ) -> tuple[DiagonalGaussian, Tensor]:
+        before_BTD = torch.cat([torch.zeros_like(z_BTD[:, :1]), z_BTD[:, :-1]], 1)
+        return self.step(before_BTD, context_BC), before_BTD
+
+    def roll_out(
+        self,
+        count: int,
+        length: int,
+        draw: Any,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
+    ) -> Tensor:
+        z_B1D = torch.zeros(count, 1, self.size) if start_BTD is None else start_BTD[:, -1:]
+        path = []
+        for _ in range(length):
+            z_B1D = draw(self.step(z_B1D, context_BC))
+            path.append(z_B1D)
+        return torch.cat(path, 1)
+
+
+@mutant("prior", "told")
+class DoesNotListen(ToldChain):
+    def step(self, z: Tensor, context_BC: Tensor | None) -> DiagonalGaussian:
+        return super().step(z, None if context_BC is None else torch.ones_like(context_BC))
+
+
+@mutant("prior", "along what it rolled")
+class ToldInTrainingAlone(ToldChain):
+    def roll_out(
+        self,
+        count: int,
+        length: int,
+        draw: Any,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
+    ) -> Tensor:
+        return super().roll_out(count, length, draw, start_BTD)
+
+
+@mutant("prior", "goes on")
+class ForgetsWhatItWasTold(ToldChain):
+    def roll_out(
+        self,
+        count: int,
+        length: int,
+        draw: Any,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
+    ) -> Tensor:
+        told = context_BC if start_BTD is None else None
+        return super().roll_out(count, length, draw, start_BTD, told)
+
+
+@mutant("prior", "log density")
+class MeanOverEntries(Chain):
+    def log_density(self, z_BTD: Tensor, context_BC: Tensor | None = None) -> Tensor:
+        return super().log_density(z_BTD, context_BC) / z_BTD.shape[-1]
+
+
+@mutant("prior", "far")
+class Explodes(Chain):
+    def step(self, z: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian(2.0 * self.map(z) + 2.0 * z, self.log_variance.expand_as(z))
+
+
+@mutant("prior", "far")
+class KnowsSomePositions(Chain):
+    def along(self, z_BTD: Tensor) -> tuple[DiagonalGaussian, Tensor]:
+        assert z_BTD.shape[1] <= 64, "no position is beyond 64"
+        return super().along(z_BTD)
+
+
+@mutant("prior", "path of its draws")
+class ScalesItsDraws(Chain):
+    def roll_out(self, count: int, length: int, draw: Any, start_BTD: Any = None) -> Tensor:
+        return super().roll_out(count, length, lambda law: 2 * draw(law), start_BTD)
 
 
 @mutant("prior", "along")

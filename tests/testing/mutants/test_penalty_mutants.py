@@ -5,6 +5,7 @@ Shapes: T steps, N rows, D code width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genzoo_rwae import DiagonalGaussian, penalty
+from genzoo_rwae import Categorical, DiagonalGaussian, penalty
 from genzoo_rwae.adversarial import AdversarialPenalty
 from genzoo_rwae.errors import OptionError, PluginError
 from genzoo_rwae.testing import PropertyError, Report, check_penalty, properties
@@ -42,6 +43,17 @@ def cost_of_rows(q_ND: Tensor, p_ND: Tensor, /, *, power: int = 2) -> Tensor:
 def kl(q: DiagonalGaussian, p: DiagonalGaussian, /) -> Tensor:
     """KL of laws, one value per row."""
     return q.kl(p)
+
+
+def log_share(law: Categorical) -> Tensor:
+    return law.log_p.logsumexp(-2) - math.log(law.logits.shape[-2])
+
+
+@penalty("shares", batched=True)
+def shares(q: Categorical, p: Categorical, /) -> Tensor:
+    """KL of mean categorical laws."""
+    log_q = log_share(q)
+    return (log_q.exp() * (log_q - log_share(p))).sum(-1)
 
 
 @penalty("sliced")
@@ -97,6 +109,7 @@ class Gan(AdversarialPenalty):
         (moments, METRIC),
         (cost_of_rows, {"symmetric", "nonnegative"}),
         (kl, {"nonnegative", "zero at equal samples", "shift invariant"}),
+        (shares, {"nonnegative", "zero at equal samples", "shift invariant"}),
         (sliced, METRIC - {"shift invariant"}),
         (covariance, {"nonnegative"}),
         (FeatureGap, {"symmetric", "nonnegative", "zero at equal samples"}),
@@ -144,6 +157,33 @@ def wants_thousands(q: Tensor, p: Tensor, /) -> Tensor:
     if len(q) < 1000:
         raise OptionError(f"{len(q)} rows; wanted 1000")
     return gap(q, p)
+
+
+@mutant("reacts")
+def fewer_where_more(q: Categorical, p: Categorical, /) -> Tensor:
+    return -shares(q, p)
+
+
+@mutant("finite")
+def logarithm_of_shares(q: Categorical, p: Categorical, /) -> Tensor:
+    share = (50 * q.logits).softmax(-1).mean(-2)
+    share = torch.where(share < 1e-9, 0.0, share)
+    return (share * (share.log() - log_share(p))).sum(-1)
+
+
+@mutant("gradient")
+def laws_detached(q: Categorical, p: Categorical, /) -> Tensor:
+    return shares(Categorical(q.logits.detach()), p)
+
+
+@mutant("takes a batch")
+def one_value_per_class(q: Categorical, p: Categorical, /) -> Tensor:
+    return log_share(q) - log_share(p)
+
+
+@mutant("coupled rows")
+def of_single_rows(q: Categorical, p: Categorical, /) -> Tensor:
+    return (q.log_p.exp() * (q.log_p - p.log_p)).sum(-1).mean(-1)
 
 
 @mutant("steps as a loop", batched=True)

@@ -1,0 +1,140 @@
+"""Priors as their properties see them, and examples of what they are given.
+
+Shapes: B batch, T time, D code width, C width of the context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from torch import Tensor
+
+from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.components import wired_of
+from genzoo_rwae.spec.part import Part
+from genzoo_rwae.testing.properties import expect, expect_same, expect_shape
+from genzoo_rwae.testing.strategies import samples, seeded, with_seed
+
+__all__ = [
+    "Path",
+    "PriorSubject",
+    "Roll",
+    "Told",
+    "cut",
+    "expect_law",
+    "expect_same_law",
+    "paths",
+    "rolls",
+]
+
+
+@dataclass
+class PriorSubject:
+    """A prior with its options."""
+
+    part: Part
+
+    @cached_property
+    def takes_context(self) -> bool:
+        """Whether it can be told something, as the action."""
+        return len(wired_of(self.part.registered.component.build)) > 1
+
+    def fresh(self, size: int, context: int = 0, *, seed: int) -> Any:
+        """The prior of codes of a width, with the initial weights of a seed."""
+        with with_seed(seed):
+            return self.part(size, context) if context else self.part(size)
+
+    def lively(self, size: int, context: int = 0) -> Any:
+        """The prior with larger weights, so that its laws depend on the past enough to see it."""
+        prior = self.fresh(size, context, seed=0).eval()
+        with torch.no_grad():
+            for number, parameter in enumerate(prior.parameters()):
+                parameter.add_(0.3 * seeded(number, *parameter.shape))
+        return prior
+
+    def told(self, size: int, context: int) -> Told:
+        """The lively prior and, if the context has a width, what it is told."""
+        return Told(self.lively(size, context), context)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A dynamic prior that is told, of every path, one of a few things."""
+
+    prior: Any
+    context: int
+
+    def contexts(self, count: int) -> tuple[Tensor, ...]:
+        """One-hot contexts [B, C] of paths; nothing if there are none."""
+        if not self.context:
+            return ()
+        return (torch.eye(self.context)[torch.arange(count) % self.context],)
+
+    def along(self, z_BTD: Tensor) -> tuple[DiagonalGaussian, Tensor]:
+        found: tuple[DiagonalGaussian, Tensor] = self.prior.along(z_BTD, *self.contexts(len(z_BTD)))
+        return found
+
+    def roll_out(
+        self, count: int, length: int, draw: Any, start_BTD: Tensor | None = None
+    ) -> Tensor:
+        given = dict(zip(["context_BC"], self.contexts(count), strict=False))
+        path_BTD: Tensor = self.prior.roll_out(count, length, draw, start_BTD, **given)
+        return path_BTD
+
+
+@dataclass(frozen=True)
+class Path:
+    """Given paths z [B, T, D], and the width of the context; 0: none."""
+
+    z: Tensor
+    context: int = 0
+
+
+@dataclass(frozen=True)
+class Roll:
+    """What is to be rolled out, and the width of the context; 0: none."""
+
+    size: int
+    count: int
+    length: int
+    context: int
+
+
+def _contexts(subject: PriorSubject) -> SearchStrategy[int]:
+    return st.sampled_from([0, 2]) if subject.takes_context else st.just(0)
+
+
+def paths(
+    subject: PriorSubject, steps: tuple[int, int] = (1, 3), rows: tuple[int, int] = (1, 5)
+) -> SearchStrategy[Path]:
+    """Given paths; `samples` has their batch where its steps are, and their steps in its rows."""
+    return st.builds(Path, samples(steps=steps, rows=rows, width=(1, 3)), _contexts(subject))
+
+
+def rolls(subject: PriorSubject) -> SearchStrategy[Roll]:
+    few = st.integers(1, 3)
+    return st.builds(Roll, few, few, st.integers(1, 12), _contexts(subject))
+
+
+def expect_law(law: DiagonalGaussian, shape: Sequence[int]) -> None:
+    """Raise Falsified unless a law has a shape and finite numbers."""
+    for name, tensor in (("mean", law.mean), ("log_variance", law.log_variance)):
+        expect_shape(name, tensor, shape)
+        expect(tensor.isfinite().all(), f"{name} {tensor.flatten().tolist()}", "finite numbers")
+
+
+def expect_same_law(found: DiagonalGaussian, wanted: DiagonalGaussian) -> None:
+    """Raise Falsified unless two laws are the same."""
+    expect_same(found.mean, wanted.mean, "mean")
+    expect_same(found.log_variance, wanted.log_variance, "log_variance")
+
+
+def cut(law: DiagonalGaussian, take: Callable[[Tensor], Tensor]) -> DiagonalGaussian:
+    """A part of a law."""
+    return DiagonalGaussian(take(law.mean), take(law.log_variance))

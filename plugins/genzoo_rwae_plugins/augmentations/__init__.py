@@ -1,0 +1,1 @@
+"""Augmentations: changes of sequences that the codes of motion must not tell."""

@@ -1,0 +1,40 @@
+"""What augmentations share: draws, and frames that they take."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genzoo_rwae.errors import OptionError
+
+__all__ = ["check_images", "check_vectors", "uniform"]
+
+
+def uniform(like: Tensor, generator: torch.Generator | None, *shape: int) -> Tensor:
+    """Uniform draws in [0, 1), of the dtype and on the device of another tensor.
+
+    They are drawn where the generator is, or on the processor, so that the same seed gives the same
+    sequences on any device.
+    """
+    device = "cpu" if generator is None else generator.device
+    return torch.rand(shape, generator=generator, device=device).to(like.device, like.dtype)
+
+
+def check_images(name: str, x_BT: Tensor) -> None:
+    """Refuse sequences that are not [B, T, C, H, W].
+
+    Raises:
+        OptionError: they are not.
+    """
+    if x_BT.dim() != 5:
+        raise OptionError(f"frames are {list(x_BT.shape[2:])}; {name} wants images [C, H, W]")
+
+
+def check_vectors(name: str, x_BT: Tensor) -> None:
+    """Refuse sequences that are not [B, T, F].
+
+    Raises:
+        OptionError: they are not.
+    """
+    if x_BT.dim() != 3:
+        raise OptionError(f"frames are {list(x_BT.shape[2:])}; {name} wants vectors [F]")

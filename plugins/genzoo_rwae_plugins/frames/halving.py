@@ -1,0 +1,128 @@
+"""What convolutional frame nets share: how often a frame is halved, and the layers that do it.
+
+Shapes: N frames, C channels, H W the sides of an image or F that of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+from torch import nn
+
+from genzoo_rwae.errors import OptionError
+
+__all__ = [
+    "Norm",
+    "Sides",
+    "doubling_layers",
+    "halving_layers",
+    "halvings",
+    "image_sides",
+    "norm_layers",
+    "widths",
+]
+
+Norm = Literal["batch", "group", "none"]
+Sides = tuple[int, ...]
+"""(H, W) of an image, (F,) of a vector."""
+
+_SMALLEST = 4  # a side is halved as long as what is left is no smaller
+_CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
+_TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
+
+
+def image_sides(frame_shape: tuple[int, ...]) -> Sides:
+    """(H, W) of frames [C, H, W].
+
+    Raises:
+        OptionError: frames are no images, or smaller than 8 pixels.
+    """
+    if len(frame_shape) != 3:
+        raise OptionError(
+            f"frames are {list(frame_shape)}; convolutions want images [C, H, W]: take 'mlp' for "
+            "vectors, or 'spectrogram' for vectors whose neighbours belong together"
+        )
+    height, width = frame_shape[1:]
+    if min(height, width) < 2 * _SMALLEST:
+        raise OptionError(
+            f"frames are {height}x{width}; convolutions want sides of {2 * _SMALLEST} pixels or "
+            "more: take 'mlp' for smaller ones"
+        )
+    return height, width
+
+
+def halvings(sides: Sides, smallest: int = _SMALLEST) -> list[Sides]:
+    """The sides of a frame, and of what is left of it after every halving, rounded down.
+
+    Args:
+        sides: of the frame.
+        smallest: no side is halved to less.
+
+    >>> halvings((64, 33))
+    [(64, 33), (32, 16), (16, 8), (8, 4)]
+    """
+    sizes = [sides]
+    while min(sizes[-1]) >= 2 * smallest:
+        sizes.append(tuple(side // 2 for side in sizes[-1]))
+    return sizes
+
+
+def widths(channels: int, largest: int, count: int) -> list[int]:
+    """Channels after every halving: they double, up to a multiple of the first.
+
+    >>> widths(8, 4, 4)
+    [8, 16, 32, 32]
+    """
+    return [channels * min(2**number, largest) for number in range(count)]
+
+
+def halving_layers(before: int, after: Sequence[int], norm: Norm, axes: int) -> nn.Sequential:
+    """Strided convolutions of side 4, each of which halves a frame.
+
+    Args:
+        before: channels of the frame.
+        after: channels after every layer.
+        norm: normalisation after each layer but the first.
+        axes: 2 for images, 1 for vectors.
+    """
+    layers: list[nn.Module] = []
+    for number, channels in enumerate(after):
+        bias = number == 0 or norm == "none"
+        layers.append(_CONVOLUTIONS[axes](before, channels, 4, 2, 1, bias=bias))
+        if number > 0:
+            layers += norm_layers(norm, channels, axes)
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+        before = channels
+    return nn.Sequential(*layers)
+
+
+def doubling_layers(sizes: Sequence[Sides], channels: Sequence[int], norm: Norm) -> nn.Sequential:
+    """Transposed convolutions of side 4, each of which doubles a small map towards the frame.
+
+    Args:
+        sizes: sides of the smallest map, of what is made of it, and at last of the frame.
+        channels: of all of them.
+        norm: normalisation of every map but the frame.
+    """
+    axes, last = len(sizes[0]), len(sizes) - 1
+    layers: list[nn.Module] = []
+    for number, (small, large) in enumerate(pairwise(sizes)):
+        before, after = channels[number : number + 2]
+        layers += [*norm_layers(norm, before, axes), nn.LeakyReLU(0.2, inplace=True)]
+        # odd sides lost a pixel when they were halved
+        odd = tuple(most - 2 * least for least, most in zip(small, large, strict=True))
+        bias = norm == "none" or number == last - 1
+        layers.append(_TRANSPOSED[axes](before, after, 4, 2, 1, output_padding=odd, bias=bias))
+    return nn.Sequential(*layers)
+
+
+def norm_layers(norm: Norm, channels: int, axes: int = 2) -> list[nn.Module]:
+    """The normalisation of so many channels, if there is one."""
+    if norm == "batch":
+        return [nn.BatchNorm2d(channels) if axes == 2 else nn.BatchNorm1d(channels)]
+    if norm == "group":
+        groups = next(count for count in (8, 4, 2, 1) if channels % count == 0)
+        return [nn.GroupNorm(groups, channels)]
+    return []

@@ -1,0 +1,106 @@
+"""What the recurrent priors share: laws read off the state of a recurrent net over the codes.
+
+Shapes: B batch, T time, D code width, C width of the context, S width of the state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from genzoo_rwae.codes import DiagonalGaussian, Draw, DynamicPrior
+from genzoo_rwae_plugins.priors.bounds import (
+    First,
+    Variances,
+    anchored,
+    before,
+    beside,
+    bounded_mean,
+)
+
+__all__ = ["RecurrentPrior"]
+
+
+class RecurrentPrior(DynamicPrior):
+    """P(z_t | z_<t) = N(μ, diag σ²) of a recurrent net over the codes so far.
+
+    A prior of one's own is a subclass that says which net.
+
+    Args:
+        hidden: width of the net's state.
+        bound: largest absolute mean; unbounded, codes drift to standard deviations of 7.
+        smallest_sd: smallest standard deviation.
+        largest_sd: largest standard deviation.
+        first: law of the first code: `standard` is N(0, I), which anchors the scale; `learnt` is
+            the net's.
+
+    Raises:
+        OptionError: the smallest standard deviation is above the largest.
+    """
+
+    recurrence: type[nn.LSTM] | type[nn.GRU]
+
+    def __init__(
+        self,
+        size: int,
+        context: int = 0,
+        /,
+        *,
+        hidden: PositiveInt = 256,
+        bound: PositiveFloat = 3.0,
+        smallest_sd: PositiveFloat = 0.05,
+        largest_sd: PositiveFloat = 1.5,
+        first: First = "standard",
+    ) -> None:
+        super().__init__()
+        self.size, self.bound, self.first = size, bound, first
+        self.variances = Variances(smallest_sd, largest_sd)
+        # in a saved model its weights have the net's own name
+        self.name = self.recurrence.__name__.lower()
+        self.add_module(self.name, self.recurrence(size + context, hidden, batch_first=True))
+        self.mean = nn.Linear(hidden, size)
+        self.log_variance = nn.Linear(hidden, size)
+
+    def along(
+        self, z_BTD: Tensor, context_BC: Tensor | None = None
+    ) -> tuple[DiagonalGaussian, Tensor]:
+        """Teacher-forced laws [B, T, D] and states [B, T, S]; step t has seen z_<t."""
+        state_BTS, _ = self._run(before(z_BTD), context_BC, None)
+        return self._law(state_BTS, starts=True), state_BTS
+
+    def roll_out(
+        self,
+        count: int,
+        length: int,
+        draw: Draw,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
+    ) -> Tensor:
+        """Paths [B, length, D], each step fed back; after `start_BTD` if there is one."""
+        z_B1D = self.mean.weight.new_zeros(count, 1, self.size)
+        memory = None
+        starts = start_BTD is None
+        if start_BTD is not None:
+            seen_BTD = torch.cat([z_B1D, start_BTD], dim=1)
+            _, memory = self._run(seen_BTD[:, :-1], context_BC, None)
+            z_B1D = seen_BTD[:, -1:]
+        path = []
+        for _ in range(length):
+            state_B1S, memory = self._run(z_B1D, context_BC, memory)
+            z_B1D = draw(self._law(state_B1S, starts=starts))
+            starts = False
+            path.append(z_B1D)
+        return torch.cat(path, dim=1)
+
+    def _run(self, z_BTD: Tensor, context_BC: Tensor | None, memory: Any) -> tuple[Tensor, Any]:
+        """States [B, T, S] in float32, and what to go on from."""
+        state_BTS, memory = getattr(self, self.name)(beside(z_BTD, context_BC), memory)
+        return state_BTS.float(), memory
+
+    def _law(self, state_BTS: Tensor, *, starts: bool) -> DiagonalGaussian:
+        mean_BTD = bounded_mean(self.mean(state_BTS), self.bound)
+        law = DiagonalGaussian(mean_BTD, self.variances.log_variance(self.log_variance(state_BTS)))
+        return anchored(law) if starts and self.first == "standard" else law

@@ -1,0 +1,1 @@
+"""Nets over the steps of a sequence, which encoders, heads and decoders share."""
