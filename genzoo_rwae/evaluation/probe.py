@@ -16,7 +16,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-__all__ = ["boosted_probe", "chance_of", "fitted_probe", "linear_probe", "score_probe"]
+__all__ = [
+    "UNSEEN",
+    "boosted_probe",
+    "chance_of",
+    "fitted_probe",
+    "linear_probe",
+    "score_probe",
+    "unseen",
+]
+
+UNSEEN = "no class of the test split is in the training split"
+"""Why a factor of such labels is not measured."""
 
 _MOST_COLUMNS = 64  # of boosted trees: their time grows with the columns, what they find hardly
 
@@ -88,3 +99,8 @@ def fitted_probe(probe: Any, x_NF: np.ndarray, y_N: np.ndarray) -> Any:
 def chance_of(y_test_M: np.ndarray) -> float:
     """Accuracy of always answering with the tested rows' most frequent class."""
     return float(np.bincount(y_test_M).max() / len(y_test_M))
+
+
+def unseen(y_N: np.ndarray, y_test_M: np.ndarray) -> bool:
+    """Whether no tested label was fitted, as of speakers where splits are by them."""
+    return not set(y_N) & set(y_test_M)

@@ -16,7 +16,7 @@ from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.evaluation import EncodedSplit, Figure, Splits, encode_split
 from genzoo_rwae.evaluation.dci import Dci, Importances, dci, importances
 from genzoo_rwae.evaluation.figure import Figures
-from genzoo_rwae.evaluation.probe import boosted_probe, chance_of, score_probe
+from genzoo_rwae.evaluation.probe import UNSEEN, boosted_probe, chance_of, score_probe, unseen
 from genzoo_rwae.sequence_model import SequenceModel
 
 __all__ = ["dci_of_codes"]
@@ -72,11 +72,16 @@ def dci_of_codes(
     complete: dict[str, Figure] = {}
     for k, factor in enumerate(factors):
         y_test_N = test.factors[factor.name].numpy()
-        probe = boosted_probe(*x_ND.shape, seed=seed)
-        accuracy = score_probe(probe, x_ND, labels[k], x_test_ND, y_test_N)
-        inform[factor.name] = Figure(
-            accuracy, chance=chance_of(y_test_N), good="higher", note="accuracy of boosted trees"
-        )
+        if unseen(labels[k], y_test_N):
+            inform[factor.name] = Figure(None, good="higher", note=UNSEEN)
+        else:
+            probe = boosted_probe(*x_ND.shape, seed=seed)
+            inform[factor.name] = Figure(
+                score_probe(probe, x_ND, labels[k], x_test_ND, y_test_N),
+                chance=chance_of(y_test_N),
+                good="higher",
+                note="accuracy of boosted trees",
+            )
         own_D = (np.arange(len(importance_DK)) < width) == (factor.code == "static")
         total = importance_DK[:, k].sum()
         belong[factor.name] = Figure(

@@ -17,6 +17,7 @@ from genzoo_rwae.evaluation import Figure, Splits, encode_split
 from genzoo_rwae.evaluation.codes import spread_indices, taken
 from genzoo_rwae.evaluation.downstream import HEADS, Classification, Regression, Task
 from genzoo_rwae.evaluation.figure import Figures
+from genzoo_rwae.evaluation.probe import UNSEEN, unseen
 from genzoo_rwae.evaluation.raw import mean_frames
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo, SequenceData
@@ -62,7 +63,10 @@ def downstream(
     train, test = (_rows(s, n) for s, n in ((splits.train, fitted), (splits.test, tested)))
     if factor is not None:
         _known("factor", factor, [known.name for known in model.info.factors])
-        task: Task = Classification(train.labels(factor), test.labels(factor), seed=seed)
+        y_N, y_test_N = train.labels(factor), test.labels(factor)
+        if unseen(y_N, y_test_N):
+            return {"accuracy": Figure(None, good="higher", note=UNSEEN)}
+        task: Task = Classification(y_N, y_test_N, seed=seed)
     else:
         assert channel is not None
         train, y_N = train.followed(channel, ahead)

@@ -15,6 +15,7 @@ from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.evaluation import Figure, Splits, encode_split
 from genzoo_rwae.evaluation.figure import Figures
 from genzoo_rwae.evaluation.information import entropy_of, information_bound
+from genzoo_rwae.evaluation.probe import UNSEEN, unseen
 from genzoo_rwae.sequence_model import SequenceModel
 
 __all__ = ["mutual_information"]
@@ -55,6 +56,10 @@ def mutual_information(
     figures: dict[str, dict[str, Figure]] = {name: {} for name in test_features}
     for factor in model.info.factors:
         y_N, y_test_N = train.factors[factor.name].numpy(), test.factors[factor.name].numpy()
+        if unseen(y_N, y_test_N):
+            for group in figures.values():
+                group[factor.name] = Figure(None, note=UNSEEN)
+            continue
         permuted_N = permute.permutation(y_N)
         for code, x_NF in train.features().items():
             belongs, x_test_NF = code.startswith(factor.code), test_features[code]

@@ -13,7 +13,14 @@ from pydantic import NonNegativeInt, PositiveInt
 from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.evaluation import Figure, Splits, encode_split
 from genzoo_rwae.evaluation.figure import Figures
-from genzoo_rwae.evaluation.probe import boosted_probe, chance_of, linear_probe, score_probe
+from genzoo_rwae.evaluation.probe import (
+    UNSEEN,
+    boosted_probe,
+    chance_of,
+    linear_probe,
+    score_probe,
+    unseen,
+)
 from genzoo_rwae.evaluation.raw import RawFeatures, raw_features
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Factor
@@ -37,7 +44,8 @@ def probes(
     A disentangled model has its static factors in the static code and not in the dynamic ones, and
     the other way round: what should not be there is good when it is at chance. Beside each figure
     stands what the same probe finds in the raw data, and in as many principal components of them as
-    the code has numbers.
+    the code has numbers. Not measured of a factor of whose test labels the training split has none,
+    as speakers where splits are by them.
 
     Args:
         fitted: most training sequences that the probes are fitted on.
@@ -110,6 +118,10 @@ def _probed(
     test_features = test.features()
     for factor in model.info.factors:
         y_N, y_test_N = train.factors[factor.name].numpy(), test.factors[factor.name].numpy()
+        if unseen(y_N, y_test_N):
+            for group in figures.values():
+                group[factor.name] = Figure(None, note=UNSEEN)
+            continue
         for code, x_NF in train.features().items():
             value, baselines = answers((x_NF, y_N), (test_features[code], y_test_N), raw)
             figures[code][factor.name] = _figure(

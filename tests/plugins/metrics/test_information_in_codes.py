@@ -4,6 +4,7 @@ import math
 
 import pytest
 from genzoo_rwae_plugins.metrics.dci import dci_of_codes
+from genzoo_rwae_plugins.metrics.downstream import downstream
 from genzoo_rwae_plugins.metrics.mutual_information import mutual_information
 from genzoo_rwae_plugins.metrics.probes import boosted_probes, probes
 
@@ -130,3 +131,19 @@ def test_a_single_factor_has_no_disentanglement_and_says_so(made_up):
     assert isinstance(figure, Figure)
     assert figure.value is None
     assert "two factors" in figure.note
+
+
+def test_factor_whose_test_labels_were_never_fitted_is_not_measured(made_up):
+    splits = made_up.splits()
+    splits.test.labels["who"] = splits.test.labels["who"] % 2
+    splits.train.labels["who"] = 2 + splits.train.labels["who"] % 2
+    model = made_up.perfect(splits)
+    for metric in (*BOTH, mutual_information):
+        figures = flat(metric(model, splits))
+        for code in ("static code", "dynamic codes"):
+            assert figures[code, "who"].value is None
+            assert "training split" in figures[code, "who"].note
+        assert figures["dynamic codes", "way"].value is not None
+    assert dci_of_codes(model, splits)["informativeness"]["who"].value is None
+    told = downstream(model, splits, factor="who")
+    assert told["accuracy"].value is None

@@ -226,6 +226,15 @@ def test_probe_of_a_factor_that_does_not_vary_in_training_says_that_one_class():
     assert figure.value == pytest.approx(1 / 4)
 
 
+def test_a_factor_of_whose_test_labels_training_has_none_is_not_measured():
+    splits = splits_of(rows)
+    splits.test.factors = {**splits.test.factors, "who": splits.test.factors["who"] + 4}
+    figures = probes(perfect(splits), splits)
+    assert figures["static code"]["who"].value is None
+    assert "no class of the test split" in figures["static code"]["who"].note
+    assert figures["dynamic codes"]["way"].value == 1.0
+
+
 def test_data_without_labels_have_nothing_to_probe():
     x = rows(40, 1).x_NT
     splits = Splits(Rows(x), Rows(x), Rows(x))
