@@ -162,7 +162,7 @@ def load(
 
 def evaluate(
     run: str | Path,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[str] | Literal["all"] = (),
     *,
     settings: Sequence[str] = (),
     zoo: Zoo | None = None,
@@ -170,12 +170,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a finished run again, and write its evaluation, report and card.
 
-    Figures of other metrics stay as they are until the next build, which keeps what the spec asks
-    for.
+    Figures of other metrics stay (but those by another judge, if one was asked now), until the
+    next build, which keeps what the spec asks for.
 
     Args:
         run: a folder that `build` made.
-        metrics: names; default: those of its spec. A metric that the spec has keeps its options.
+        metrics: names, or `all`; default: those of its spec. What the spec has keeps its options.
         settings: `metric.option=value`, and `judge.option=value`.
         zoo: where components are looked up.
         console: where progress is shown; default: nowhere.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from genzoo_rwae.assemble import located
 from genzoo_rwae.errors import SpecError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
 __all__ = ["measure_again", "measure_run", "with_metrics"]
+
+_JUDGED_BY = "judged by"  # no option can be called so
 
 
 def measure_run(
@@ -55,33 +57,51 @@ def measure_again(
     run: RunFolder,
     console: Console,
 ) -> dict[str, Any]:
-    """Measure some metrics, lay their figures over those that there are, and return them all."""
+    """Measure some metrics, lay their figures over those that there are, and return them all.
+
+    Figures by the word of another judge go: the accuracy that stands beside them is of one.
+    """
     fresh = _measured(spec, model, splits, metrics, console)
-    figures = {**run.read_evaluation(), **fresh}
     step = run.measured_step()
-    done = {**run.measured(step), **{metric.name: _how(spec, metric) for metric in metrics}}
-    run.save_evaluation(figures, step=step, metrics=done)
-    return figures
+    done = run.measured(step)
+    judges = {name: how.get(_JUDGED_BY) for name, how in done.items()}
+    others = {name for name, judge in judges.items() if judge not in (None, plain(spec.judge))}
+    stale = others if JUDGE in fresh else set()
+    kept = {name: of for name, of in run.read_evaluation().items() if name not in stale}
+    done = {name: how for name, how in done.items() if name not in stale}
+    done |= {metric.name: _how(spec, metric) for metric in metrics}
+    run.save_evaluation({**kept, **fresh}, step=step, metrics=done)
+    return {**kept, **fresh}
 
 
 def with_metrics(
-    spec: Spec, run: RunFolder, names: Sequence[str], settings: Sequence[str], zoo: Zoo
+    spec: Spec,
+    run: RunFolder,
+    names: Sequence[str] | Literal["all"],
+    settings: Sequence[str],
+    zoo: Zoo,
 ) -> tuple[Spec, tuple[Part, ...]]:
     """A run's spec with further metrics, and those of its metrics that are to be measured.
 
     Args:
         spec: the run's.
         run: where it lies.
-        names: of metrics; none: those that the spec has.
+        names: of metrics, or all that there are; none: those that the spec has.
         settings: `metric.option=value` and `judge.option=value`.
         zoo: where metrics are looked up.
 
     Raises:
-        SpecError: there is no such metric or option.
+        SpecError: there is no such metric or option, or nothing to measure.
     """
+    names = zoo.names("metric") if names == "all" else names
     own = {metric.name: plain(metric) for metric in spec.evaluate}
     own |= {qualified(metric): plain(metric) for metric in spec.evaluate}
     asked = names or [metric.name for metric in spec.evaluate]
+    if not asked:
+        raise SpecError(
+            f"{run.spec} asks for no metric; name some (known: "
+            f"{', '.join(sorted(zoo.names('metric')))}), or say --all"
+        )
     wanted = {name: own.get(name, {"use": name}) for name in asked}
     given: Any = apply_settings(Located({}, Place(), Place()), settings).plain
     known = {*wanted, JUDGE}
@@ -109,4 +129,4 @@ def _measured(
 def _how(spec: Spec, metric: Part) -> dict[str, Any]:
     """What a metric's figures depend on beside weights and data: its options, and the judge's."""
     how: dict[str, Any] = plain(metric)
-    return {**how, "judge": plain(spec.judge)} if wants_judge(metric) else how
+    return {**how, _JUDGED_BY: plain(spec.judge)} if wants_judge(metric) else how

@@ -38,9 +38,12 @@ def add_to(app: typer.Typer) -> None:
         session: Session = context.obj
         if every and metrics:
             raise SpecError(f"--all and {', '.join(metrics)}: say one of the two")
-        names = session.zoo.names("metric") if every else metrics or []
         found = evaluate_run(
-            run, names, settings=settings or (), zoo=session.zoo, console=session.console
+            run,
+            "all" if every else metrics or (),
+            settings=settings or (),
+            zoo=session.zoo,
+            console=session.console,
         )
         if as_json:
             print_json({"run": run, "figures": found})

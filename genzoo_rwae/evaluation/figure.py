@@ -18,16 +18,16 @@ class Figure:
         chance: what knowing nothing gives.
         baselines: what simple methods give on the same data.
         good: which way is better.
-        spread: the ± beside the value; the note says of what.
         note: how it was measured, what it does not show.
+        spread: the ± beside the value; the note says of what.
     """
 
     value: float | None
     chance: float | None = None
     baselines: Mapping[str, float] = field(default_factory=dict)
     good: Literal["higher", "lower"] | None = None
-    spread: float | None = None
     note: str = ""
+    spread: float | None = None
 
 
 Figures = Mapping[str, Union[Figure, "Figures"]]

@@ -5,6 +5,7 @@ Shapes: B batch, K classes of a factor.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,13 +18,13 @@ from genzoo_rwae.errors import DataError, RunError
 from genzoo_rwae.evaluation.judge import Judge, Verdict, judged, prepared
 from genzoo_rwae.spec.sections import JudgeSlot, Train
 from genzoo_rwae.training.batches import Batches
-from genzoo_rwae.training.precision import choose_execution
+from genzoo_rwae.training.precision import Execution, choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from genzoo_rwae.sequences import DataInfo, SequenceData
+    from genzoo_rwae.sequences import Batch, DataInfo, SequenceData
     from genzoo_rwae.spec import Part
 
 __all__ = ["train_judge", "untrained"]
@@ -73,32 +74,22 @@ def train_judge(
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, slot.steps)
     look_every = max(1, slot.steps // _LOOKS)
     before, seen, began = False, dict[str, float](), time.monotonic()
-    step = 0
     with torch.enable_grad(), torch.random.fork_rng(devices=[]), TrainingBar(console) as bar:
         torch.manual_seed(slot.seed)  # of nets that draw, as dropout does
-        net.train()
-        for batch in batches.start(0, slot.steps):
-            x_BT = prepared(batch.x_BT, batch.lengths_B, execution.device)
-            with execution.autocast():
-                verdict = judged(net, info, x_BT, batch.lengths_B.to(execution.device))
-            loss = _loss(verdict, batch.factors)
-            if not torch.isfinite(loss):
-                raise RunError(f"the judge's loss is not finite at step {step + 1}; lower judge.lr")
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
+        for step, batch in enumerate(batches.start(0, slot.steps), 1):
+            loss = _step(net.train(), info, batch, execution, optimizer)
             rate.step()
-            step += 1
+            if not math.isfinite(loss):
+                raise RunError(f"the judge's loss is not finite at step {step}; lower judge.lr")
+            speed = step * batches.size / (time.monotonic() - began)
+            row = {"step": step, "loss": loss, "sequences_per_second": speed, **seen}
+            bar.show(step / slot.steps, row)
             if step % look_every == 0 and len(validation):
                 seen = Judge(net, info).accuracy(validation, _VALIDATED)
-                net.train()
                 enough = min(seen.values()) >= slot.enough
                 if enough and before:
                     break
                 before = enough
-            speed = step * batches.size / (time.monotonic() - began)
-            row = {"step": step, "loss": loss.item(), "sequences_per_second": speed, **seen}
-            bar.show(step / slot.steps, row)
     said = ", ".join(f"{name} {value:.4g}" for name, value in seen.items())
     console.print(
         f"trained a judge for {step:,} steps, {time.monotonic() - began:.0f} s; accuracy on "
@@ -107,6 +98,24 @@ def train_judge(
         soft_wrap=True,
     )
     return Judge(net, info)
+
+
+def _step(
+    net: nn.Module,
+    info: DataInfo,
+    batch: Batch,
+    execution: Execution,
+    optimizer: torch.optim.Optimizer,
+) -> float:
+    """One step of the optimiser; the loss before it."""
+    x_BT = prepared(batch.x_BT, batch.lengths_B, execution.device)
+    with execution.autocast():
+        verdict = judged(net, info, x_BT, batch.lengths_B.to(execution.device))
+    loss = _loss(verdict, batch.factors)
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    optimizer.step()
+    return loss.item()
 
 
 def _loss(verdict: Verdict, labels: Mapping[str, Tensor]) -> Tensor:

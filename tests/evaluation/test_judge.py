@@ -206,6 +206,28 @@ def test_data_without_labels_train_no_judge():
         train_judge(small(), Walks(64, 1, factors=()), Walks(0, 2, factors=()), QUIET)
 
 
+@as_judge("watching")
+class Watching(Means):
+    """Notes in which mode it was called."""
+
+    def __init__(self, info, /):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.modes = []
+
+    def forward(self, x_BT, lengths_B):
+        self.modes.append((torch.is_grad_enabled(), self.training))
+        verdict = super().forward(x_BT * self.weight / 100, lengths_B)
+        return Verdict(dict(verdict.logits), verdict.features_BF)
+
+
+def test_a_judge_learns_in_training_mode_also_after_it_was_measured():
+    judge = train_judge(part(Watching, steps=40, batch=8), Walks(64, 1), Walks(10, 2), QUIET)
+    assert set(judge.net.modes) == {(True, True), (False, False)}
+    assert judge.net.modes.count((True, True)) == 40
+    assert judge.net.modes[-2:] == [(True, True), (False, False)]
+
+
 @as_judge("diverging")
 class Diverging(nn.Module):
     """Says infinity."""

@@ -78,8 +78,16 @@ def test_limits_speak_of_the_figures_that_are_there() -> None:
     probes = model_card(Card("tiny", figures=figures_of({"probes": {"action": 0.5}})))
     assert "Linear probes" in probes
     assert "blind to identity" not in probes
-    swap = model_card(Card("tiny", figures=figures_of({"swap": {"action": 0.5}})))
-    assert "blind to identity" in swap
+    for group, said in (
+        ("swap", "blind to identity"),
+        ("fix-motion", "blind to identity"),
+        ("fix-content", "shows on its samples"),
+        ("judge", "errors and preferences of its own"),
+        ("unconditional", "not whether one sample is plausible"),
+    ):
+        figures = figures_of({group: {"prior-means": {"action": 0.5}}})
+        assert said in model_card(Card("tiny", figures=figures)), group
+        assert said not in probes
 
 
 def test_nothing_measured_is_said() -> None:

@@ -106,6 +106,21 @@ def test_a_metric_of_the_spec_keeps_its_options_and_a_setting_goes_over_them(run
     assert figures(run)["reconstruction"] == found["reconstruction"]
 
 
+def test_figures_by_another_judge_go_when_one_is_asked(run: Path) -> None:
+    before = figures(run)
+    found = gz.evaluate(run, ["judged-swap"], settings=["judge.seed=1"])
+    assert list(found) == ["reconstruction", "judge", "judged-swap"]
+    assert found["reconstruction"] == before["reconstruction"]
+    gz.build(run.parent / "spec.yaml", run=run)
+    assert figures(run) == before
+
+
+def test_a_run_that_asks_for_nothing_says_what_there_is(run: Path) -> None:
+    gz.build(run.parent / "spec.yaml", run=run, settings={"evaluate": []})
+    with pytest.raises(gz.SpecError, match=r"asks for no metric; name some \(known: fix-content"):
+        gz.evaluate(run)
+
+
 def test_figures_of_other_options_are_no_excuse_not_to_measure(run: Path) -> None:
     gz.evaluate(run, settings=["fix-motion.sequences=7", "judge.seed=1"])
     gz.build(run.parent / "spec.yaml", run=run)

@@ -117,7 +117,7 @@ def figure(
 ) -> Figure:
     """The mean over repeats; the spread is their standard deviation."""
     spread = stdev(values) if len(values) > 1 else None
-    return Figure(fmean(values), chance, baselines or {}, good, spread, note)
+    return Figure(fmean(values), chance, baselines or {}, good, note, spread)
 
 
 def _with_mean(
