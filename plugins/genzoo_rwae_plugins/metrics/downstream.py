@@ -5,7 +5,7 @@ Shapes: N sequences, T time, F features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,8 @@ def downstream(
     over time with the share of each that is there.
 
     Args:
-        factor: classify this factor: accuracy, and of two classes the area under the ROC curve.
+        factor: classify this factor: accuracy, and of two classes the area under the ROC curve;
+            null classifies every factor, or none where a channel is given.
         channel: or predict the mean of this channel over the next steps, in its own unit: mean
             absolute error, for windows of longer series.
         ahead: how many steps that mean is over.
@@ -56,40 +57,55 @@ def downstream(
         seed: of forests.
 
     Raises:
-        OptionError: not one of factor and channel, or the data have no such thing.
+        OptionError: both factor and channel, or the data have no such thing.
     """
-    if (factor is None) == (channel is None):
+    if factor is not None and channel is not None:
         raise OptionError("say either factor, a class to tell, or channel, a number to predict")
     train, test = (_rows(s, n) for s, n in ((splits.train, fitted), (splits.test, tested)))
-    if factor is not None:
-        _known("factor", factor, [known.name for known in model.info.factors])
-        y_N, y_test_N = train.labels(factor), test.labels(factor)
-        if unseen(y_N, y_test_N):
-            return {"accuracy": Figure(None, good="higher", note=UNSEEN)}
-        task: Task = Classification(y_N, y_test_N, seed=seed)
-    else:
-        assert channel is not None
+    if channel is not None:
         train, y_N = train.followed(channel, ahead)
         test, y_test_N = test.followed(channel, ahead)
-        task = Regression(y_N, y_test_N, seed=seed)
-    baselines = task.constant()
+        name = f"{channel}, mean of {ahead} steps ahead"
+        return _solved(model, train, test, {name: Regression(y_N, y_test_N, seed=seed)})
+    names = [known.name for known in model.info.factors]
+    asked = names if factor is None else [_known("factor", factor, names)]
+    labels = {name: (train.labels(name), test.labels(name)) for name in asked}
+    figures: dict[str, Figures] = {
+        name: {"accuracy": Figure(None, good="higher", note=UNSEEN)}
+        for name, pair in labels.items()
+        if unseen(*pair)
+    }
+    tasks = {n: Classification(*pair, seed=seed) for n, pair in labels.items() if n not in figures}
+    return {**figures, **_solved(model, train, test, tasks)}
+
+
+def _solved(
+    model: SequenceModel, train: _Rows, test: _Rows, tasks: Mapping[str, Task]
+) -> dict[str, Figures]:
+    """Figures of every task, by its name."""
+    if not tasks:
+        return {}
     raw, raw_test = train.raw(), test.raw()
-    for head in HEADS:
-        for name, x_NF in raw.items():
-            for score, value in task.scores(head, x_NF, raw_test[name]).items():
-                baselines[score][f"{head} on {name}"] = value
-    codes = encode_split(model, splits.train, train.indices_N).features()
-    codes_test = encode_split(model, splits.test, test.indices_N).features()
+    codes = encode_split(model, train.data, train.indices_N).features()
+    codes_test = encode_split(model, test.data, test.indices_N).features()
     for features in (codes, codes_test):
         features["both codes"] = np.concatenate(list(features.values()), 1)
     note = f"{len(train.indices_N):,} fitted, {len(test.indices_N):,} tested"
-    figures: dict[str, dict[str, Figure]] = {}
-    for code, x_NF in codes.items():
+    figures: dict[str, Figures] = {}
+    for task_name, task in tasks.items():
+        baselines = task.constant()
         for head in HEADS:
-            for score, value in task.scores(head, x_NF, codes_test[code]).items():
-                figures.setdefault(f"{score}, {code}", {})[head] = Figure(
-                    value, baselines=baselines[score], good=task.good[score], note=note
-                )
+            for name, x_NF in raw.items():
+                for score, value in task.scores(head, x_NF, raw_test[name]).items():
+                    baselines[score][f"{head} on {name}"] = value
+        found: dict[str, dict[str, Figure]] = {}
+        for code, x_NF in codes.items():
+            for head in HEADS:
+                for score, value in task.scores(head, x_NF, codes_test[code]).items():
+                    found.setdefault(f"{score}, {code}", {})[head] = Figure(
+                        value, baselines=baselines[score], good=task.good[score], note=note
+                    )
+        figures[task_name] = found
     return figures
 
 

@@ -9,6 +9,7 @@ from genzoo_rwae_plugins.metrics.downstream import downstream
 
 from genzoo_rwae.errors import OptionError
 
+AHEAD = "1, mean of 1 steps ahead"
 CODES = ("static code", "dynamic codes", "both codes")
 
 
@@ -42,7 +43,7 @@ def told(made_up, splits, channel):
 
 
 def test_class_is_read_from_the_code_that_has_it(series, made_up):
-    figures = downstream(told(made_up, series, 1), series, factor="way")
+    figures = downstream(told(made_up, series, 1), series, factor="way")["way"]
     assert set(figures) == {f"{score}, {code}" for score in ("accuracy", "AUROC") for code in CODES}
     for head in ("linear", "forest"):
         assert figures["AUROC, static code"][head].value > 0.99
@@ -58,7 +59,7 @@ def test_class_is_read_from_the_code_that_has_it(series, made_up):
 
 
 def test_what_follows_is_read_from_the_code_that_tells_it(series, made_up):
-    figures = downstream(told(made_up, series, 0), series, channel="1")
+    figures = downstream(told(made_up, series, 0), series, channel="1")[AHEAD]
     figure = figures["MAE, static code"]["linear"]
     assert figure.good == "lower"
     assert figure.value < 0.1
@@ -70,18 +71,17 @@ def test_what_follows_is_read_from_the_code_that_tells_it(series, made_up):
 
 
 def test_windows_that_nothing_follows_are_left_out(series, made_up):
-    note = downstream(told(made_up, series, 0), series, channel="1")["MAE, static code"][
-        "linear"
-    ].note
+    figures = downstream(told(made_up, series, 0), series, channel="1")[AHEAD]
+    note = figures["MAE, static code"]["linear"].note
     # of 400 and 200, every seventh is at the end of the record
     assert note == f"{400 - 58} fitted, {200 - 29} tested"
 
 
 def test_steps_ahead_are_averaged(series, made_up):
     one, two = (
-        downstream(told(made_up, series, 0), series, channel="1", ahead=ahead)["MAE, static code"][
-            "linear"
-        ]
+        downstream(told(made_up, series, 0), series, channel="1", ahead=ahead)[
+            f"1, mean of {ahead} steps ahead"
+        ]["MAE, static code"]["linear"]
         for ahead in (1, 2)
     )
     # the second step is 0 whatever the level
@@ -92,7 +92,6 @@ def test_steps_ahead_are_averaged(series, made_up):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "either factor"),
         ({"factor": "way", "channel": "1"}, "either factor"),
         ({"factor": "gone"}, "'gone': the data have who, way"),
         ({"channel": "heat"}, "'heat': the data have 0, 1"),
@@ -107,3 +106,12 @@ def test_whole_sequences_are_followed_by_nothing(made_up):
     splits = made_up.splits()
     with pytest.raises(OptionError, match="what follows"):
         downstream(made_up.perfect(splits), splits, channel="0")
+
+
+def test_without_a_task_every_factor_is_one(series, made_up):
+    model = told(made_up, series, 1)
+    figures = downstream(model, series)
+    assert list(figures) == ["who", "way"]
+    assert figures["way"] == downstream(model, series, factor="way")["way"]
+    unlabelled = made_up.splits(lambda count, seed: made_up.Rows(made_up.rows(count, seed).x_NT))
+    assert downstream(made_up.perfect(unlabelled), unlabelled) == {}

@@ -145,5 +145,5 @@ def test_factor_whose_test_labels_were_never_fitted_is_not_measured(made_up):
             assert "training split" in figures[code, "who"].note
         assert figures["dynamic codes", "way"].value is not None
     assert dci_of_codes(model, splits)["informativeness"]["who"].value is None
-    told = downstream(model, splits, factor="who")
+    told = downstream(model, splits, factor="who")["who"]
     assert told["accuracy"].value is None
