@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import genzoo_rwae as gz
-from genzoo_rwae.spec import differences, load_spec, plain, render
+from genzoo_rwae.evaluation.measured_run import read_run
+from genzoo_rwae.evaluation.tables import compare, markdown_table
+from genzoo_rwae.spec import load_spec, render
 
 PICTURES = {
     "swap.png": "Rows share a static code, columns a motion; the donors stand at the edges.",
@@ -23,40 +24,6 @@ PICTURES = {
     "sample.png": "Unconditional samples.",
     "rollout.png": "Samples four times as long as the training sequences.",
 }
-
-
-def rows(figures: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str, Any]]:
-    for name, figure in figures.items():
-        if isinstance(figure, dict) and "value" not in figure:
-            yield from rows(figure, f"{group}, {name}" if group else name)
-        else:
-            yield group, name, figure if isinstance(figure, dict) else {"value": figure}
-
-
-def figure_table(figures: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> str:
-    """Figures beside what they compare with, and beside those of other runs by what differs."""
-    heads = ["measured", "value", "compare with", "better", *others]
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    found = [{(g, n): f["value"] for g, n, f in rows(other)} for other in others.values()]
-    for group, name, figure in rows(figures):
-        known = dict(figure.get("baselines", {}))
-        if "chance" in figure:
-            known = {"chance": figure["chance"], **known}
-        compare = "; ".join(f"{what} {number:.4g}" for what, number in known.items())
-        cells = [f"{group}: {name}", f"{figure['value']:.4g}", compare, figure.get("good", "")]
-        cells += [f"{other[group, name]:.4g}" for other in found]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def what_differs(run: Path, other: Path) -> str:
-    """The settings of another run that are not this one's, and its training time."""
-    here, there = (plain(load_spec(place / "spec.yaml")) for place in (run, other))
-    for tree in (here, there):
-        del tree["resolved"]
-    wanted = [line.partition(" there")[0] for line in differences(there, here)]
-    train = [row for row in history_of(other) if row["split"] == "train"][-1]
-    return f"{', '.join(wanted) or 'the same again'} ({train['seconds'] / 60:.0f} min)"
 
 
 def history_of(run: Path) -> list[dict[str, Any]]:
@@ -72,11 +39,6 @@ def progress_table(rows: list[dict[str, Any]]) -> str:
             at = max(step for step in seconds if step <= row["step"])
             lines.append(f"| {row['step']:,} | {seconds[at] / 60:.1f} | {row['mse']:.5f} |")
     return "\n".join(lines)
-
-
-def figures_of(run: Path) -> dict[str, Any]:
-    figures: dict[str, Any] = json.loads((run / "evaluation.json").read_text())
-    return figures
 
 
 def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> None:
@@ -108,9 +70,7 @@ def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> N
         spec.description,
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
         "## Figures",
-        figure_table(
-            figures_of(run), {what_differs(run, other): figures_of(other) for other in also}
-        ),
+        markdown_table(compare([read_run(place) for place in (run, *also)])),
     ]
     if notes:
         parts += ["## Reading them", notes.read_text().strip()]

@@ -202,6 +202,21 @@ class SequenceData(ABC):
         """
         return None
 
+    def following(self, indices_B: np.ndarray, steps: int, /) -> Tensor | None:
+        """What comes after sequences that are windows of longer ones, for tasks that look ahead.
+
+        For measuring only.
+
+        Args:
+            indices_B: [B] integers in [0, len(self)).
+            steps: how many steps after the last of each.
+
+        Returns:
+            [B, steps, ...] float64, in the data's own units; NaN where nothing is known. None where
+            sequences are whole.
+        """
+        return None
+
     def sound(self, x_T: Tensor, /, *, like: int | None = None) -> Sound | None:
         """A sequence as sound, for data that were made of sound.
 

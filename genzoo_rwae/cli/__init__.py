@@ -15,6 +15,7 @@ from genzoo_rwae.cli import (
     actions,
     build,
     check,
+    compare,
     doctor,
     encode,
     evaluate,
@@ -28,6 +29,7 @@ from genzoo_rwae.cli import (
     schema,
     show,
     swap,
+    traverse,
 )
 from genzoo_rwae.cli.session import take_global_options
 from genzoo_rwae.errors import GenzooError
@@ -60,7 +62,7 @@ def application() -> typer.Typer:
 
     for verb in (
         build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, actions,
-        evaluate, judge, report, doctor,
+        evaluate, judge, report, doctor, compare, traverse,
     ):  # fmt: skip
         verb.add_to(app)
     return app

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.sequences import SequenceData, Split
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["check_action", "open_run", "pick", "save_arrays"]
+__all__ = ["check_action", "open_data", "open_run", "pick", "save_arrays"]
 
 
 def save_arrays(path: Path, **arrays: Tensor) -> Path:
@@ -64,13 +64,24 @@ def open_run(run: Path, split: Split, zoo: Zoo) -> tuple[SequenceModel, Sequence
         CheckpointError, DataError: as `genzoo_rwae.load` and the data's source.
         SpecError: the split is empty.
     """
-    from genzoo_rwae.assemble import open_split
     from genzoo_rwae.run import load
+
+    return load(run, zoo=zoo), open_data(run, split, zoo)
+
+
+def open_data(run: Path, split: Split, zoo: Zoo) -> SequenceData:
+    """One split of a run folder's data.
+
+    Raises:
+        CheckpointError: it is no run folder.
+        DataError: as the data's source.
+        SpecError: the split is empty.
+    """
+    from genzoo_rwae.assemble import open_split
     from genzoo_rwae.run_folder import RunFolder
     from genzoo_rwae.spec import load_spec
 
-    model = load(run, zoo=zoo)
     data = open_split(load_spec(RunFolder.open(run).spec, zoo=zoo), split)
     if not len(data):
         raise SpecError(f"the {split} split of this run's data is empty; take another --split")
-    return model, data
+    return data

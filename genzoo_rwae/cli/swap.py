@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,11 @@ from genzoo_rwae.cli.session import (
     new_folder,
     print_json,
 )
+from genzoo_rwae.errors import SpecError
+
+if TYPE_CHECKING:
+    from genzoo_rwae.evaluation.directions import Subspace
+    from genzoo_rwae.sequence_model import SequenceModel
 
 __all__ = ["add_to"]
 
@@ -36,36 +41,51 @@ def add_to(app: typer.Typer) -> None:
             typer.Option(metavar="I,J,...", help="Sequences that give the motion (columns)."),
         ] = None,
         action: Action = None,
+        only: Annotated[
+            str | None,
+            typer.Option(metavar="FACTOR", help="Exchange this static factor and nothing else."),
+        ] = None,
         split: SplitName = "test",
         phase: Phase = "keep",
         output: Annotated[
-            Path | None, typer.Option("-o", "--output", help="A folder [RUN/swap].")
+            Path | None,
+            typer.Option("-o", "--output", help="A folder [RUN/swap, RUN/swap-FACTOR]."),
         ] = None,
         force: Force = False,
         as_json: AsJson = False,
     ) -> None:
         """Every static code with every motion: a grid as PNG and GIF, the arrays, and sound.
 
-        Of data that are sound, swap-I-J.wav has the static code of I and the motion of J.
+        With --only, rows give one static factor and columns all else; it lies along directions of
+        the static code that the labels of training sequences tell (directions.json of `genzoo
+        traverse`). Of data that are sound, swap-I-J.wav has what I gives and what J gives.
         """
         from genzoo_rwae.cli.arrays import check_action, open_run, pick, save_arrays
         from genzoo_rwae.cli.sounds import Heard, originals, save_sounds
+        from genzoo_rwae.evaluation.traversal import exchange_all
         from genzoo_rwae.report.compose import swap_all
-        from genzoo_rwae.report.pictures import save_gif, save_png, swap_grid, swap_sheet
+        from genzoo_rwae.report.pictures import SWAPPED, save_gif, save_png, swap_grid, swap_sheet
 
         session: Session = context.obj
         model, data = open_run(run, split, session.zoo)
         check_action(model, action)
+        if only and action is not None:
+            raise SpecError("--only exchanges one factor and keeps all else; leave --action out")
         rows = data.take(pick(data, static, 6, "--static"))
         columns = data.take(pick(data, motion, 6, "--motion"))
-        folder = new_folder(output or run / "swap", force=force)
-        lengths = rows.lengths_B, columns.lengths_B
-        swapped_RCT = swap_all(model, rows.x_BT, columns.x_BT, *lengths, action=action)
+        donors = rows.x_BT, columns.x_BT, rows.lengths_B, columns.lengths_B
+        subspace = _subspace(run, session, model, only) if only else None
+        folder = new_folder(output or run / (f"swap-{only}" if only else "swap"), force=force)
+        if subspace:
+            swapped_RCT = exchange_all(model, subspace, *donors)
+        else:
+            swapped_RCT = swap_all(model, *donors, action=action)
+        headings = (f"{only} of", "all else of") if only else SWAPPED
         clips = model.prepare(rows.x_BT), model.prepare(columns.x_BT), swapped_RCT
         display = data.info.display
         written = [
-            save_png(swap_sheet(*clips, display=display), folder / "swap.png"),
-            save_gif(swap_grid(*clips, display=display), folder / "swap.gif"),
+            save_png(swap_sheet(*clips, display=display, headings=headings), folder / "swap.png"),
+            save_gif(swap_grid(*clips, display=display, headings=headings), folder / "swap.gif"),
             save_arrays(folder / "swap.npz", x=swapped_RCT),
         ]
         heard = originals(rows) + originals(columns)
@@ -78,3 +98,27 @@ def add_to(app: typer.Typer) -> None:
             print_json({"files": written})
         else:
             print("\n".join(map(str, written)))
+
+
+def _subspace(run: Path, session: Session, model: SequenceModel, only: str) -> Subspace:
+    """Where a factor lies in the static code of a run's model.
+
+    Raises:
+        SpecError: the data have no such static factor, or the code does not move with it.
+    """
+    from genzoo_rwae.cli.arrays import open_data
+    from genzoo_rwae.evaluation.directions import factor_subspaces
+
+    known = [factor.name for factor in model.info.factors if factor.code == "static"]
+    if only not in known:
+        raise SpecError(
+            f"--only {only}: wanted a static factor of the data; there is "
+            f"{', '.join(known) or 'none'}"
+        )
+    subspace = factor_subspaces(model, open_data(run, "train", session.zoo))[only]
+    if not len(subspace.told_R):
+        raise SpecError(
+            f"--only {only}: along no direction does the static code tell it better than permuted "
+            "labels; take another factor, or swap whole codes"
+        )
+    return subspace

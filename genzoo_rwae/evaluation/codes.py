@@ -1,6 +1,6 @@
 """The codes of a split, for probes and pictures.
 
-Shapes: N sequences, T time, D code width, A number of actions.
+Shapes: N sequences, T time, D code width, F features, A number of actions.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from genzoo_rwae.codes import draw_sample
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch, SequenceData
 
@@ -20,11 +22,11 @@ __all__ = ["EncodedSplit", "encode_split", "spread_indices", "taken"]
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """Posterior means of some sequences, and their labels.
+    """Codes of some sequences, and their labels.
 
     Attributes:
-        static_ND: means of q(z^c | x).
-        dynamic_NTD: means of q(z^m_t | z^m_<t, x_t); 0 beyond the true lengths.
+        static_ND: means of q(z^c | x), or draws.
+        dynamic_NTD: means of q(z^m_t | z^m_<t, x_t), or draws; 0 beyond the true lengths.
         lengths_N: true lengths.
         indices_N: the sequences' places in the split.
         factors: name -> [N] labels.
@@ -37,6 +39,19 @@ class EncodedSplit:
     indices_N: Tensor
     factors: Mapping[str, Tensor]
     action_NA: Tensor | None = None
+
+    def features(self) -> dict[str, np.ndarray]:
+        """Code -> [N, F]: the static code, and the whole path of the dynamic ones."""
+        path_NF = rearrange(self.dynamic_NTD, "n t d -> n (t d)")
+        return {
+            "static code": self.static_ND.cpu().numpy(),
+            "dynamic codes": path_NF.cpu().numpy(),
+        }
+
+    def dynamic_mean(self) -> Tensor:
+        """Means of the dynamic codes over the true steps [N, D]."""
+        steps_N1 = self.lengths_N[:, None].to(self.dynamic_NTD)
+        return self.dynamic_NTD.sum(1) / steps_N1
 
 
 def spread_indices(count: int, most: int) -> np.ndarray:
@@ -52,16 +67,29 @@ def taken(data: SequenceData, indices_N: np.ndarray, size: int = 64) -> Iterator
         yield data.take(indices_N[start : start + size])
 
 
-def encode_split(model: SequenceModel, data: SequenceData, most: int) -> EncodedSplit:
-    """Encode at most `most` sequences, spread evenly over a split."""
+def encode_split(
+    model: SequenceModel,
+    data: SequenceData,
+    which: int | np.ndarray,
+    generator: torch.Generator | None = None,
+) -> EncodedSplit:
+    """Encode sequences of a split.
+
+    Args:
+        model: what encodes.
+        data: whose sequences.
+        which: how many of them at most, spread evenly; or their places in the split.
+        generator: codes are draws of the posteriors from it; without one they are their means.
+    """
     static, dynamic, action, batches = [], [], [], []
-    for batch in taken(data, spread_indices(len(data), most)):
-        encoding = model.encode(batch.x_BT, batch.lengths_B)
-        static.append(encoding.static.mean)
+    indices_N = spread_indices(len(data), which) if isinstance(which, int) else which
+    for batch in taken(data, indices_N):
+        static_BD, dynamic_BTD, action_BA = _codes_of(model, batch, generator)
         true_BT = torch.arange(batch.x_BT.shape[1]) < batch.lengths_B[:, None]
-        dynamic.append(encoding.dynamic.mean * true_BT[..., None].to(encoding.dynamic.mean.device))
-        if encoding.action:
-            action.append(encoding.action.log_p.exp())
+        static.append(static_BD)
+        dynamic.append(dynamic_BTD * true_BT[..., None].to(dynamic_BTD.device))
+        if action_BA is not None:
+            action.append(action_BA)
         batches.append(batch)
     names = batches[0].factors if batches else {}
     return EncodedSplit(
@@ -72,3 +100,17 @@ def encode_split(model: SequenceModel, data: SequenceData, most: int) -> Encoded
         {name: torch.cat([batch.factors[name] for batch in batches]) for name in names},
         torch.cat(action) if action else None,
     )
+
+
+@torch.no_grad()
+def _codes_of(
+    model: SequenceModel, batch: Batch, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Static and dynamic codes, and the probabilities of the actions of models that have some."""
+    if generator is None:
+        encoding = model.encode(batch.x_BT, batch.lengths_B)
+        action_BA = encoding.action.log_p.exp() if encoding.action else None
+        return encoding.static.mean, encoding.dynamic.mean, action_BA
+    codes = model.infer(model.prepare(batch.x_BT), batch.lengths_B, draw_sample(generator))
+    action_BA = codes.action.posterior.log_p.exp() if codes.action else None
+    return codes.static.sample, codes.dynamic.sample, action_BA

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.sequences import Display
 
 __all__ = [
+    "SWAPPED",
     "clip_film",
     "clip_rows",
     "reconstruction_rows",
@@ -39,6 +40,9 @@ __all__ = [
     "swap_grid",
     "swap_sheet",
 ]
+
+SWAPPED = ("static code of", "motion of")
+"""Headings of a swap grid's rows and columns."""
 
 _APART, _BAND = 3, 18  # pixels: extra between blocks of cells, and for a heading beside them
 _BETWEEN_STRIPS = 9  # pixels: a strip's own frames are closer to each other
@@ -149,7 +153,12 @@ def clip_film(x_BT: Clips, *, display: Display | None = None) -> list[Image]:
 
 
 def swap_grid(
-    static_RT: Clips, dynamic_CT: Clips, swapped_RCT: Clips, *, display: Display | None = None
+    static_RT: Clips,
+    dynamic_CT: Clips,
+    swapped_RCT: Clips,
+    *,
+    display: Display | None = None,
+    headings: tuple[str, str] = SWAPPED,
 ) -> list[Image]:
     """Who moves how: row r has the static code of static[r], column c the motion of dynamic[c].
 
@@ -160,6 +169,7 @@ def swap_grid(
         dynamic_CT: [C, T, ...] clips that give the motions.
         swapped_RCT: [R, C, T, ...] what the model made of each pair.
         display: how the data say that they are drawn.
+        headings: what the rows' donors give, and what the columns' give.
 
     Returns:
         One picture a step, to be saved as a GIF; vector clips do not move: one picture.
@@ -181,6 +191,7 @@ def swap_grid(
             [film.frame(clip, time) for clip in static],
             [film.frame(clip, time) for clip in dynamic],
             [[film.frame(clip, time) for clip in row] for row in swapped],
+            headings,
             between=GAP,
         )
         for time in times
@@ -194,6 +205,7 @@ def swap_sheet(
     *,
     steps: int = 3,
     display: Display | None = None,
+    headings: tuple[str, str] = SWAPPED,
 ) -> Image:
     """The swap grid on paper: each cell is a film strip of a few steps, evenly spaced, ends kept.
 
@@ -203,6 +215,7 @@ def swap_sheet(
         swapped_RCT: [R, C, T, ...] what the model made of each pair.
         steps: frames in each cell.
         display: how the data say that they are drawn.
+        headings: what the rows' donors give, and what the columns' give.
 
     Raises:
         ValueError: shapes that do not fit each other.
@@ -214,6 +227,7 @@ def swap_sheet(
         [film.strip(clip) for clip in static],
         [film.strip(clip) for clip in dynamic],
         [[film.strip(clip) for clip in row] for row in swapped],
+        headings,
         between=_BETWEEN_STRIPS,
     )
 
@@ -279,7 +293,12 @@ def _swap_arrays(
 
 
 def _swap_picture(
-    static: list[Image], dynamic: list[Image], swapped: list[list[Image]], *, between: int
+    static: list[Image],
+    dynamic: list[Image],
+    swapped: list[list[Image]],
+    headings: tuple[str, str],
+    *,
+    between: int,
 ) -> Image:
     """Tile donors and swaps, with both headings in bands of their own."""
     apart = blank(_APART, _APART)
@@ -290,8 +309,8 @@ def _swap_picture(
         _BAND + static[0].width + _APART + 2 * between,
         _BAND + static[0].height + _APART + 2 * GAP,
     )
-    across = text("motion of")
-    down = text("static code of").transpose(PillowImage.Transpose.ROTATE_90)
+    across = text(headings[1])
+    down = text(headings[0]).transpose(PillowImage.Transpose.ROTATE_90)
     size = (
         max(grid.width + _BAND, start[0] + across.width),
         max(grid.height + _BAND, start[1] + down.height),

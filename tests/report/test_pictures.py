@@ -9,6 +9,7 @@ from PIL import Image
 
 from genzoo_rwae.errors import RunError
 from genzoo_rwae.report.pictures import (
+    SWAPPED,
     clip_film,
     clip_rows,
     reconstruction_rows,
@@ -229,3 +230,12 @@ def test_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch) -> 
 def test_gif_without_frames_is_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         save_gif([], tmp_path / "a.gif")
+
+
+def test_headings_of_a_swap_say_what_is_exchanged():
+    donors, swapped = np.zeros((2, 3, 1, 16, 16)), np.zeros((2, 2, 3, 1, 16, 16))
+    usual = swap_sheet(donors, donors, swapped)
+    said = swap_sheet(donors, donors, swapped, headings=("hair of", "all else of"))
+    assert usual.size == said.size
+    assert usual.tobytes() != said.tobytes()
+    assert usual.tobytes() == swap_sheet(donors, donors, swapped, headings=SWAPPED).tobytes()
