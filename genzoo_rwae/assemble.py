@@ -66,6 +66,7 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
             )
         _check_terms(spec)
         _check_actions(spec, model)
+        _check_progress(spec, model)
         passed = _trial(model, spec.data.slot.batch)
         objective = Objective(spec.objective, _code_widths(spec, passed.codes))
         objective.eval()  # nor must those of a penalty with state
@@ -152,6 +153,17 @@ def _check_actions(spec: Spec, model: SequenceModel) -> None:
             f"actions; wanted {classes} actions or more",
             "objective.labels.factor",
         )
+
+
+def _check_progress(spec: Spec, model: SequenceModel) -> None:
+    if spec.train.epochs or spec.train.steps or not model.follows_progress:
+        return
+    option = model.follows_progress[0]
+    raise PlacedOptionError(
+        f"{option} follows the run's progress, which minutes do not tell repeatably; give epochs "
+        "or steps as well, or leave it out",
+        f"model.{option}",
+    )
 
 
 def _code_widths(spec: Spec, codes: Codes) -> dict[str, int]:

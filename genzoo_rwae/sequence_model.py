@@ -103,6 +103,9 @@ class SequenceModel(nn.Module, ABC):
     actions: int = 0
     """A, the number of actions that the model tells apart; 0: it has none."""
 
+    follows_progress: tuple[str, ...] = ()
+    """Options that change what `forward` does as a run goes on, as `static.opens`."""
+
     def __init__(self, info: DataInfo, /) -> None:
         super().__init__()
         self.info = info

@@ -169,7 +169,7 @@ class SequenceData(ABC):
         """Sequences by their indices.
 
         Args:
-            indices_B: [B] integers in [0, len(self)).
+            indices_B: [B] integers in [0, len(self)); there may be none.
             draw: which realisation of a source that is random (the epoch, in training); sources
                 with fixed sequences return the same for all. Measuring uses 0.
         """

@@ -147,7 +147,7 @@ class Labels:
     Attributes:
         factor: the factor of the data whose classes are the actions.
         share: share of the training sequences whose label is shown; which they are depends on the
-            seed.
+            seed. A source that draws new sequences every epoch has so many labels in each of them.
         weight: factor of the term.
     """
 

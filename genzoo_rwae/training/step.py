@@ -45,8 +45,11 @@ class Step(nn.Module):
         return terms.loss, dict(terms.figures)
 
     def _labels(self, batch: Batch) -> Tensor | None:
-        """The labels that the spec asks for; nothing else of the batch's factors leaves it."""
+        """The labels that the spec asks for; nothing else of the batch's factors leaves it.
+
+        None where the validation split is measured, which chooses the best weights.
+        """
         labels = self.objective.section.labels
-        if labels is None:
+        if labels is None or not self.training:
             return None
         return shown_labels(batch.factors[labels.factor], batch.indices_B, self.seed, labels.share)

@@ -252,3 +252,23 @@ def test_labels_without_actions_and_with_too_few_are_refused(tmp_path):
     info = DataInfo((1, 8, 8), 4, True, (Factor("path", classes, "dynamic"),))
     with pytest.raises(SpecError, match="has 5 classes and the model 4 actions"):
         assemble(spec, info)
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        (["model.static.opens=0.3"], "model.static.opens"),
+        (["model.action.temperature=2"], "model.action.temperature"),
+    ],
+)
+def test_what_follows_progress_wants_a_run_whose_length_is_known(tmp_path, settings, place):
+    minutes = [
+        "train.steps=null",
+        "train.epochs=null",
+        "train.minutes=1",
+        "train.schedule=constant",
+    ]
+    still = ["model.action.temperature=0.5"]  # as cold as it gets
+    said = problem_of(tmp_path, *minutes, *still, *settings)
+    assert place in said
+    assert "minutes do not tell repeatably" in said

@@ -126,3 +126,10 @@ def test_the_cost_sees_no_gap(model, objective):
 
     passed = model(gappy(), LENGTHS, None)
     assert objective(cost=picky)(passed, model, progress=1.0, generator=None).loss.isfinite()
+
+
+def test_a_shared_encoder_runs_once(model):
+    calls = []
+    model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    model(gappy(), LENGTHS, None)
+    assert calls == [1]

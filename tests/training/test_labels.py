@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -87,3 +88,15 @@ def test_a_spec_that_asks_for_labels_does_see_them(trained: Callable[..., bytes]
         "objective.labels": {"factor": "digit", "share": 1.0, "weight": 10.0},
     }
     assert trained(None, **asks) != trained(destroyed, **asks)
+
+
+def test_no_label_helps_to_choose_the_best_weights(tiny_spec: Path, tmp_path: Path) -> None:
+    settings = {
+        "train.steps": 6,
+        "model.action": {"count": 10},
+        "objective.labels": {"factor": "digit", "share": 1.0},
+    }
+    gz.build(tiny_spec, run=tmp_path / "run", settings=settings)
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    seen = {row["split"]: "labels" in row for row in rows}
+    assert seen == {"train": True, "validation": False}

@@ -75,6 +75,11 @@ class Rwae(SequenceModel):
         super().__init__(info)
         self.static, self.dynamic, self.action = static, dynamic, action
         self.actions = action.count if action else 0
+        changes = {
+            "static.opens": static.opens > 0,
+            "action.temperature": action is not None and action.temperature != action.coldest,
+        }
+        self.follows_progress = tuple(option for option, does in changes.items() if does)
         seen = (info.frame_shape[0] * (2 if info.missing else 1), *info.frame_shape[1:])
         # the shared one is not built where nobody would train it
         shared = static.encoder is None or dynamic.encoder is None
@@ -145,11 +150,13 @@ class Rwae(SequenceModel):
                 dynamic_BT = augment(dynamic_BT, draw.generator)
         elif self.static.frames == "one":
             static_BT, static_lengths_B = x_BT[:, :1], torch.ones_like(lengths_B)
+        same = static_BT is dynamic_BT
         if self.info.missing:
-            static_BT, dynamic_BT = with_presence(static_BT), with_presence(dynamic_BT)
+            static_BT = with_presence(static_BT)
+            dynamic_BT = static_BT if same else with_presence(dynamic_BT)
         encoders = self._encoder_of("static"), self._encoder_of("dynamic")
         features_BTH: Tensor = encoders[0](static_BT, static_lengths_B)
-        if encoders[0] is encoders[1] and static_BT is dynamic_BT:
+        if same and encoders[0] is encoders[1]:
             return features_BTH, features_BTH, static_lengths_B
         return features_BTH, encoders[1](dynamic_BT, lengths_B), static_lengths_B
 

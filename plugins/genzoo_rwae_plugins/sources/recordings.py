@@ -129,7 +129,10 @@ class Recordings(SequenceData):
             piece_N = self._piece(int(index), int(start))
             wave_BN[row, : len(piece_N)] = piece_N
             lengths_B[row] = self._view.stft.steps(len(piece_N))
-        x_BT = self._view(wave_BN)
+        if not len(indices_B):
+            x_BT = torch.zeros(0, self.info.length, *self.info.frame_shape)
+        else:
+            x_BT = self._view(wave_BN)
         x_BT[torch.arange(x_BT.shape[1]) >= lengths_B[:, None]] = 0
         middles_B = (starts_B + self._held(indices_B, starts_B) / 2) / self._view.rate
         factors = {

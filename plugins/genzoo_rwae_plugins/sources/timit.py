@@ -66,7 +66,8 @@ def timit(
         validation: share of the speakers of TRAIN (of the women and of the men), or of the
             sentences, that is held out for validation, in a fixed random order.
         chunk: seconds of the consecutive pieces that recordings are cut into; null for whole ones.
-        longest: seconds of a whole recording, if chunk is null; of longer ones the end is cut off.
+        longest: seconds of a whole recording, if chunk is null; longer ones are cut off there and
+            shorter ones padded, so say what the longest of yours has.
         representation: what of a spectrum S is seen: magnitude |S|, log-magnitude ln|S|, or log-mel
             ln of bands of |S| on HTK's mel scale; always scaled to mean 0 and sd 1 by band, on
             training recordings.

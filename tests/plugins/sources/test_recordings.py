@@ -194,3 +194,9 @@ def test_options_that_do_not_fit_are_named(change, option):
     with pytest.raises(OptionError) as refused:
         spectrogram("log-mel", RATE, **{**OPTIONS, **change})
     assert refused.value.option == option
+
+
+def test_no_sequences_are_a_batch_of_none(recordings):
+    batch = opened(recordings).take(np.arange(0))
+    assert batch.x_BT.shape == (0, 9, 20)
+    assert batch.factors["phone"].shape == (0,)
