@@ -33,7 +33,8 @@ class Stft:
     Attributes:
         window: samples of the (periodic) Hann window, at least 2.
         hop: samples from one step to the next, at most `window`.
-        n_fft: samples of a transform, at least `window`, which stands in their middle.
+        n_fft: samples of a transform, at least `window`, which stands in their middle; even, or
+            there would be a step less.
 
     >>> Stft(320, 165, 400)(torch.zeros(3200)).shape
     torch.Size([20, 201])
@@ -49,6 +50,8 @@ class Stft:
                 f"got window {self.window}, hop {self.hop}, n_fft {self.n_fft}; wanted "
                 "2 <= window <= n_fft and 1 <= hop <= window"
             )
+        if self.n_fft % 2:
+            raise ValueError(f"got n_fft {self.n_fft}; wanted an even number")
 
     def steps(self, samples: int) -> int:
         """T of N samples."""

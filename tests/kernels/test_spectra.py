@@ -54,11 +54,13 @@ def test_transform_is_scipys(stft: Stft) -> None:
     assert stft(wave).abs().numpy() == pytest.approx(wanted, abs=1e-9)
 
 
-@pytest.mark.parametrize("stft", [PROTOCOL, DENSE, Stft(400, 160, 512), Stft(7, 3, 9)])
+@pytest.mark.parametrize("stft", [PROTOCOL, DENSE, Stft(400, 160, 512), Stft(7, 3, 8)])
 @pytest.mark.parametrize("samples", [3_200, 3_299, 1, 165])
 def test_a_wave_comes_back_from_its_spectra(stft: Stft, samples: int) -> None:
     wave = torch.randn(2, samples, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    back = stft.inverse(stft(wave), samples)
+    spectra = stft(wave)
+    assert spectra.shape[-2] == stft.steps(samples)
+    back = stft.inverse(spectra, samples)
     assert back.shape == wave.shape
     reached = (stft.steps(samples) - 1) * stft.hop + int(0.4 * stft.window)  # beyond: no window
     assert (back - wave)[:, :reached].abs().max() < 1e-12
@@ -138,6 +140,11 @@ def test_no_wave_has_a_larger_magnitude_than_the_largest() -> None:
 def test_windows_that_leave_gaps_are_refused(window: int, hop: int, n_fft: int) -> None:
     with pytest.raises(ValueError, match="wanted 2 <= window <= n_fft"):
         Stft(window, hop, n_fft)
+
+
+def test_an_odd_transform_is_refused() -> None:
+    with pytest.raises(ValueError, match="got n_fft 401; wanted an even number"):
+        Stft(320, 165, 401)
 
 
 def test_mel_bands_are_triangles_evenly_spaced_in_mel() -> None:

@@ -69,7 +69,7 @@ def audio(
         rate: samples a second; files of other rates are resampled, channels are averaged.
         window: samples of the Hann window.
         hop: samples from step to step.
-        n_fft: samples of a transform; its middle holds the window.
+        n_fft: samples of a transform, an even number; its middle holds the window.
 
     Raises:
         DataError: there is no sound, a file is damaged or needs the extra, a label is missing, or

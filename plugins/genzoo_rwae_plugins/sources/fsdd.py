@@ -64,7 +64,7 @@ def fsdd(
         rate: samples a second; the files have 8,000, others are resampled.
         window: samples of the Hann window.
         hop: samples from step to step.
-        n_fft: samples of a transform; its middle holds the window.
+        n_fft: samples of a transform, an even number; its middle holds the window.
 
     Raises:
         DataError: there are no recordings, one is damaged or has another name, or nothing is left

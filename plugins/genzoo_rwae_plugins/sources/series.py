@@ -83,12 +83,11 @@ def series(
     columns = Columns(time, values, entity, labels, dynamic)
     read = read_series(stamps(series_files(path)), columns, step)
     by_entity = split_by == "entity" if split_by else entity is not None or path.is_dir()
+    gap = 0 if by_entity else length if gap is None else gap
     segments = (
         _by_entity(path, read.recordings, validation, test)
         if by_entity
-        else by_time(
-            read.recordings, validation=validation, test=test, gap=length if gap is None else gap
-        )
+        else by_time(read.recordings, validation=validation, test=test, gap=gap)
     )
     return WindowedSeries(
         split,
@@ -99,6 +98,8 @@ def series(
         stride=stride or length,
         display=Display("lines", names=read.names, step=read.seconds),
         source=str(path),
+        splits=[name for name in SPLITS if name != "validation" or validation > 0],
+        gap=gap,
     )
 
 

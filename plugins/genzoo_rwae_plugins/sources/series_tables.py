@@ -57,8 +57,8 @@ def read_table(path: Path, *, words: Sequence[str], numbers: Sequence[str] | Non
         numbers: columns of numbers; None takes every other column whose first entry is one.
 
     Raises:
-        DataError: no such column, no rows, a row of another length, a cell that is no number or
-            not finite, a damaged file, or Parquet without pyarrow.
+        DataError: no such column or two of a name, no rows, a row of another length, a cell that
+            is no number or not finite, a damaged file, or Parquet without pyarrow.
     """
     if path.suffix == ".parquet":
         return _read_parquet(path, words, numbers)
@@ -99,10 +99,10 @@ def csv_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
-    except (OSError, UnicodeDecodeError) as error:
+        delimiter = max(_DELIMITERS, key=first.count)
+        header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error
-    delimiter = max(_DELIMITERS, key=first.count)
-    header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
     if not header or not all(header) or len(set(header)) < len(header):
         raise DataError(
             f"{path}:1: found the header {first.strip()[:200] or '(empty)'!r}, wanted a different "
@@ -209,6 +209,11 @@ def _read_parquet(path: Path, words: Sequence[str], numbers: Sequence[str] | Non
         ) from error
     try:
         known = parquet.read_schema(path)
+        if twice := [name for name in known.names if known.names.count(name) > 1]:
+            raise DataError(
+                f"{path}: found several columns '{twice[0]}', wanted a different name for every "
+                "column; rename them"
+            )
         _check_names(path, known.names, [*words, *(numbers or ())])
         if numbers is None:
             kinds = {name: known.field(name).type for name in known.names}

@@ -5,7 +5,7 @@ Shapes: B batch, W windows, T steps, F values of a step, L labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -84,8 +84,21 @@ class WindowedSeries(SequenceData):
     Attributes:
         scaling: of every value of a step; `scaling.in_units` takes what a model makes back.
 
+    Args:
+        split: the one.
+        recordings: of all entities.
+        segments: which steps of them each split has.
+        factors: what their labels are.
+        length: T, steps of a window.
+        stride: steps from one window to the next.
+        display: how a sequence is shown.
+        source: where the data come from, for messages.
+        licence: of the data.
+        splits: those that were asked for, which have to have a window.
+        gap: steps that `by_time` left out after each cut.
+
     Raises:
-        DataError: training or testing has no window.
+        DataError: a split that was asked for has no window, or a column's values are too large.
     """
 
     def __init__(
@@ -100,14 +113,18 @@ class WindowedSeries(SequenceData):
         display: Display,
         source: str,
         licence: str = "",
+        splits: Collection[Split] = SPLITS,
+        gap: int = 0,
     ) -> None:
         of_splits = {name: _windows(recordings, segments[name], length, stride) for name in SPLITS}
-        for name in ("train", "test"):
+        for name in splits:
             if not of_splits[name]:
                 steps = sum(stop - start for _, start, stop in segments[name])
+                smaller = f"a `gap` below {gap}, " if gap and name != "train" else ""
                 raise DataError(
                     f"{source}: found no {name} sequence of {length} steps in {steps:,} steps that "
-                    "has a value; wanted at least one; take shorter ones, larger shares or more"
+                    f"has a value; wanted at least one; take shorter ones, {smaller}larger shares "
+                    "or more"
                 )
         # of whole segments: splits may differ in stride, and have to agree on the scale
         fitted = [recordings[k].values_TF[start:stop] for k, start, stop in segments["train"]]

@@ -112,8 +112,8 @@ def spectrogram(
     """A representation that is not scaled yet.
 
     Raises:
-        OptionError: a window beyond n_fft, a hop beyond the window, either below 2, or more mel
-            bands than there are frequencies for.
+        OptionError: a window beyond n_fft, a hop beyond the window, either below 2, an odd n_fft,
+            or more mel bands than there are frequencies for.
     """
     for option, value, limit, most in (
         ("window", window, "n_fft", n_fft),
@@ -123,6 +123,8 @@ def spectrogram(
             raise OptionError(
                 f"found {value} samples, wanted 2 to {limit}, which is {most}", option=option
             )
+    if n_fft % 2:
+        raise OptionError(f"found {n_fft} samples, wanted an even number", option="n_fft")
     stft, bank_FK = Stft(window, hop, n_fft), None
     if representation == "log-mel":
         try:

@@ -75,7 +75,7 @@ def timit(
         rate: samples a second; the files have 16,000, others are resampled.
         window: samples of the Hann window.
         hop: samples from step to step.
-        n_fft: samples of a transform; its middle holds the window.
+        n_fft: samples of a transform, an even number; its middle holds the window.
 
     Raises:
         DataError: no such layout, a damaged file, or one that needs the extra `audio` (the corpus

@@ -188,7 +188,7 @@ def test_data_say_how_they_are_drawn(recordings):
 @pytest.mark.parametrize(
     ("change", "option"),
     [({"window": 300}, "window"), ({"window": 1}, "window"), ({"hop": 201}, "hop"),
-     ({"hop": 1}, "hop"), ({"mels": 100}, "mels")],
+     ({"hop": 1}, "hop"), ({"n_fft": 257}, "n_fft"), ({"mels": 100}, "mels")],
 )  # fmt: skip
 def test_options_that_do_not_fit_are_named(change, option):
     with pytest.raises(OptionError) as refused:

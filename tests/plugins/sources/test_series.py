@@ -301,6 +301,17 @@ def test_a_damaged_parquet_file_is_refused(tmp_path):
         series("train", path=tmp_path / "x.parquet", length=8)
 
 
+def test_a_parquet_file_that_names_a_column_twice_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    steps = pyarrow.array(range(40))
+    parquet.write_table(pyarrow.table([steps] * 3, ["time", "a", "a"]), tmp_path / "x.parquet")
+    for options in ({}, {"time": "time"}, {"values": ("time",)}, {"values": ("a",)}):
+        with pytest.raises(DataError, match=r"x\.parquet: found several columns 'a', wanted a diff"):
+            series("train", path=tmp_path / "x.parquet", length=4, **options)
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_other_delimiters_and_a_byte_order_mark_are_understood(tmp_path, delimiter):
     path = written(tmp_path / "x.csv", ("t", "a"), [(k, k) for k in range(50)], delimiter)
@@ -350,11 +361,14 @@ GOOD = "time,a\n" + "".join(f"{k},{k}\n" for k in range(40))
         (GOOD, {"time": "when"}, r"found no column 'when'"),
         ("time,a\n1,x\n2,y\n", {}, "no column of numbers"),
         (GOOD, {"length": 60}, r"no train sequence of 60 steps in 32 steps"),
-        (GOOD, {"length": 5, "test": 0.05}, r"no test sequence of 5 steps"),
+        (GOOD, {"length": 5, "test": 0.05}, "no validation sequence .* in 0 steps .*`gap` below 5"),
+        (GOOD, {"length": 5, "gap": 1, "test": 0.1}, "no validation sequence of 5 steps in 3 steps"),
+        (GOOD, {"length": 5, "validation": 0, "test": 0.2}, r"no test .* in 3 steps .*`gap` below 5"),
         ("time,who,a\n1,,1\n2,,2\n", {"entity": "who"}, r"x\.csv:2: column 'who': found nothing"),
         ("time,who,a\n1,x,1\n2,x,2\n1,y,1\n", {"entity": "who"}, "found 2 entities, of which"),
         ("time,who,a\n1,x,1\n1,y,2\n", {"entity": "who"}, "a single row for every entity"),
         ("a\n" + "x" * 200_000 + "\n", {"time": None}, "cannot be read as a table"),
+        ("x" * 200_000 + "\n1\n", {"time": None}, "cannot be read as a table"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_table_is_said_at_its_place(tmp_path, text, options, said):
