@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from genzoo_rwae.evaluation import Figure as Figure
     from genzoo_rwae.evaluation import Judge as Judge
     from genzoo_rwae.evaluation import Verdict as Verdict
+    from genzoo_rwae.padding import mean_of_steps as mean_of_steps
+    from genzoo_rwae.padding import true_steps as true_steps
     from genzoo_rwae.run import build as build
     from genzoo_rwae.run import evaluate as evaluate
     from genzoo_rwae.run import load as load
@@ -89,6 +91,7 @@ _HOMES = {
         "SpecError",
     ),
     "evaluation": ("Figure", "Judge", "Verdict"),
+    "padding": ("mean_of_steps", "true_steps"),
     "run": ("build", "evaluate", "load"),
     "sequence_model": ("Encoding", "Reconstruction", "Samples", "SequenceModel", "Swap"),
     "sequences": ("Batch", "DataInfo", "Display", "Factor", "SequenceData", "Sound"),

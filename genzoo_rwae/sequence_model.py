@@ -22,6 +22,7 @@ from genzoo_rwae.codes import (
     draw_mean,
     draw_sample,
 )
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import DataInfo
 
 __all__ = [
@@ -289,8 +290,7 @@ def squared_error(x_BT: Tensor, x_hat_BT: Tensor, lengths_B: Tensor) -> Tensor:
     """Mean squared error per value [B], over true steps and values that are there (not NaN)."""
     there_BT = ~x_BT.isnan()
     error_BT = torch.where(there_BT, x_hat_BT - x_BT, 0.0).square().flatten(2).sum(-1)
-    steps_T = torch.arange(x_BT.shape[1], device=error_BT.device)
-    mask_BT = steps_T < lengths_B.to(steps_T.device)[:, None]
+    mask_BT = true_steps(x_BT.shape[1], lengths_B, error_BT.device)
     values_BT = there_BT.flatten(2).sum(-1)
     return (error_BT * mask_BT).sum(1) / (values_BT * mask_BT).sum(1).clamp_min(1)
 

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from genzoo_rwae.codes import draw_sample
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch, SequenceData
 
@@ -85,9 +86,9 @@ def encode_split(
     indices_N = spread_indices(len(data), which) if isinstance(which, int) else which
     for batch in taken(data, indices_N):
         static_BD, dynamic_BTD, action_BA = _codes_of(model, batch, generator)
-        true_BT = torch.arange(batch.x_BT.shape[1]) < batch.lengths_B[:, None]
+        true_BT = true_steps(batch.x_BT.shape[1], batch.lengths_B, dynamic_BTD.device)
         static.append(static_BD)
-        dynamic.append(dynamic_BTD * true_BT[..., None].to(dynamic_BTD.device))
+        dynamic.append(dynamic_BTD * true_BT[..., None])
         if action_BA is not None:
             action.append(action_BA)
         batches.append(batch)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.evaluation.codes import spread_indices, taken
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import DataInfo, SequenceData
 
 __all__ = ["Judge", "Verdict", "judged", "prepared"]
@@ -107,8 +108,7 @@ def prepared(x_BT: Tensor, lengths_B: Tensor, device: torch.device | str) -> Ten
     is_bytes = x_BT.dtype == torch.uint8
     x_BT = x_BT.to(device, torch.float32).nan_to_num(0.0)
     x_BT = x_BT / 255 if is_bytes else x_BT
-    steps_T = torch.arange(x_BT.shape[1], device=x_BT.device)
-    true_BT = steps_T < lengths_B.to(x_BT.device)[:, None]
+    true_BT = true_steps(x_BT.shape[1], lengths_B, x_BT.device)
     return x_BT * true_BT.reshape(*true_BT.shape, *[1] * (x_BT.dim() - 2))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from genzoo_rwae.evaluation.codes import spread_indices, taken
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import SequenceData
 
 __all__ = ["RawFeatures", "mean_frames", "raw_features"]
@@ -76,7 +77,7 @@ def mean_frames(data: SequenceData, indices_N: np.ndarray) -> np.ndarray:
     means = []
     for batch in taken(data, indices_N):
         x_BTP = batch.x_BT.flatten(2).double()
-        true_BT = torch.arange(x_BTP.shape[1]) < batch.lengths_B[:, None]
+        true_BT = true_steps(x_BTP.shape[1], batch.lengths_B)
         means.append(torch.where(true_BT[..., None], x_BTP, torch.nan).nanmean(1).numpy())
     return np.concatenate(means)
 

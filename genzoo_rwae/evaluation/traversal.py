@@ -14,6 +14,7 @@ from torch import Tensor
 from genzoo_rwae.codes import Latents
 from genzoo_rwae.evaluation.codes import encode_split
 from genzoo_rwae.evaluation.directions import Directions, Subspace, principal_directions
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import Encoding, SequenceModel
 from genzoo_rwae.sequences import SequenceData
 
@@ -37,9 +38,9 @@ def code_directions(
     codes = encode_split(model, data, most)
     if code == "static":
         return principal_directions(codes.static_ND, count)
-    steps_T = torch.arange(codes.dynamic_NTD.shape[1])
-    true_NT = (steps_T < codes.lengths_N[:, None]).to(codes.dynamic_NTD.device)
-    return principal_directions(codes.dynamic_NTD[true_NT], count)
+    z_NTD = codes.dynamic_NTD
+    true_NT = true_steps(z_NTD.shape[1], codes.lengths_N, z_NTD.device)
+    return principal_directions(z_NTD[true_NT], count)
 
 
 @torch.no_grad()
@@ -117,8 +118,8 @@ def exchange_all(
             _action(kept, rows),
         )
     ).float()
-    steps_T = torch.arange(made_BT.shape[1])
-    made_BT[steps_T >= repeat(kept_lengths_C, "c -> (r c)", r=rows)[:, None]] = 0
+    lengths_B = repeat(kept_lengths_C, "c -> (r c)", r=rows)
+    made_BT[~true_steps(made_BT.shape[1], lengths_B)] = 0
     return rearrange(made_BT, "(r c) ... -> r c ...", r=rows)
 
 

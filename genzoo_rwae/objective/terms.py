@@ -22,6 +22,7 @@ from genzoo_rwae.codes import (
     draw_sample,
 )
 from genzoo_rwae.objective.wiring import WiredPenalty
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.spec.part import PlacedOptionError
 
 if TYPE_CHECKING:
@@ -144,8 +145,7 @@ class _Recombined:
         """[z^c, z^m_t] at every step [B, T, ...], or [z^c, z^m_1..T] as one step."""
         z_BTD = self.dynamic_BTD
         if motion == "path":
-            steps_T = torch.arange(z_BTD.shape[1], device=z_BTD.device)
-            mask_BT = steps_T < self.lengths_B.to(z_BTD.device)[:, None]
+            mask_BT = true_steps(z_BTD.shape[1], self.lengths_B, z_BTD.device)
             z_BTD = rearrange(z_BTD * mask_BT[..., None], "b t d -> b 1 (t d)")
             z_BTD = z_BTD.roll(1, 0) if another else z_BTD
         elif another:
@@ -231,5 +231,5 @@ def _scaled_state(dynamic: DynamicCode, mask_BT: Tensor) -> Tensor:
 
 def _mask(passed: Pass) -> Tensor:
     """[B, T] 1 at true steps."""
-    steps_T = torch.arange(passed.x_BT.shape[1], device=passed.x_BT.device)
-    return (steps_T < passed.lengths_B.to(steps_T.device)[:, None]).float()
+    x_BT = passed.x_BT
+    return true_steps(x_BT.shape[1], passed.lengths_B, x_BT.device).float()

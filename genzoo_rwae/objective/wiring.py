@@ -18,6 +18,7 @@ from genzoo_rwae.adversarial import AdversarialPenalty
 from genzoo_rwae.codes import Categorical, DiagonalGaussian
 from genzoo_rwae.components import annotation_of
 from genzoo_rwae.errors import OptionError, PluginError
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.spec.part import Part, PlacedOptionError
 
 __all__ = ["Compared", "WiredPenalty", "law_of", "takes_laws"]
@@ -134,7 +135,7 @@ class WiredPenalty:
             return self(_time_first(q), _time_first(p), paired=paired)
         # an estimator needs some rows, unless the whole batch has fewer, which it may refuse
         fewest = min(self.fewest, len(lengths_B))
-        mask_TB = torch.arange(length, device=mean.device)[:, None] < lengths_B
+        mask_TB = true_steps(length, lengths_B).T
         reached_K = (mask_TB.sum(1) >= fewest).nonzero().flatten()
         if self.batched and "weights_N" in self.extras:
             q_K, p_K = _steps(_time_first(q), reached_K), _steps(_time_first(p), reached_K)

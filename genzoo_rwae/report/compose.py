@@ -16,6 +16,7 @@ from torch import Tensor
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.files import write_atomic
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.report.bands import posterior_band
 from genzoo_rwae.report.card import Card, model_card
 from genzoo_rwae.report.curves import read_history
@@ -144,8 +145,7 @@ def swap_all(
     swapped_BT = model.swap(
         static_BT, dynamic_BT, static_lengths_B, dynamic_lengths_B, action=action
     ).x_BT
-    steps_T = torch.arange(swapped_BT.shape[1])
-    swapped_BT[steps_T >= dynamic_lengths_B[:, None]] = 0
+    swapped_BT[~true_steps(swapped_BT.shape[1], dynamic_lengths_B)] = 0
     return rearrange(swapped_BT, "(r c) ... -> r c ...", r=rows)
 
 

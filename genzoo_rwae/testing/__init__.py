@@ -29,6 +29,7 @@ from genzoo_rwae.testing.extra import MissingExtraError
 from genzoo_rwae.testing.findings import Finding, PropertyError, Report
 from genzoo_rwae.testing.kernels import check_kernel
 from genzoo_rwae.testing.nets import (
+    check_action_head,
     check_decoder,
     check_dynamic_head,
     check_encoder,
@@ -57,6 +58,7 @@ __all__ = [
     "Pair",
     "PropertyError",
     "Report",
+    "check_action_head",
     "check_augmentation",
     "check_decoder",
     "check_dynamic_head",

@@ -78,7 +78,7 @@ class Face:
     by_step: tuple[str, ...] = ()
 
 
-_SIZE = 3  # of a code, where a head makes one
+_SIZE = 3  # of a code, or number of actions, where a head makes one
 
 
 def _law(law: DiagonalGaussian) -> dict[str, Tensor]:
@@ -138,6 +138,14 @@ FACES: Mapping[str, Face] = {
         },
         sees_lengths=True,
         by_step=("path", "mean", "sd"),
+    ),
+    "action-head": Face(
+        sees_frames=False,
+        makes_frames=False,
+        wired=lambda s: (s.width, _SIZE),
+        call=lambda net, x, n: {"logits": net(x, n)},
+        shapes=lambda net, s: {"logits": [len(s.lengths), _SIZE]},
+        sees_lengths=True,
     ),
     "decoder": Face(
         sees_frames=False,

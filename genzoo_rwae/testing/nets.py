@@ -30,6 +30,7 @@ from genzoo_rwae.testing.properties import (
 from genzoo_rwae.testing.strategies import seeded
 
 __all__ = [
+    "check_action_head",
     "check_decoder",
     "check_dynamic_head",
     "check_encoder",
@@ -109,6 +110,12 @@ def check_dynamic_head(head: Any, /, **how: Any) -> Report:
     """Try what must hold of a dynamic head: features -> path and laws; as `check_encoder`."""
     __tracebackhide__ = True
     return examine_net("dynamic-head", head, **how).raise_if_failed()
+
+
+def check_action_head(head: Any, /, **how: Any) -> Report:
+    """Try what must hold of an action head: dynamic codes -> logits; as `check_encoder`."""
+    __tracebackhide__ = True
+    return examine_net("action-head", head, **how).raise_if_failed()
 
 
 def _expect_same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

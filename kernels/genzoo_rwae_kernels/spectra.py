@@ -116,6 +116,10 @@ def with_phase(magnitude_TF: Tensor, like_TF: Tensor, /) -> Tensor:
     Args:
         magnitude_TF: [..., T, F], at least 0.
         like_TF: [..., T, F], complex.
+
+    Example:
+        >>> with_phase(torch.tensor([[2.0, 3.0]]), torch.tensor([[5.0 + 0j, 0.0]]))
+        tensor([[2.+0.j, 3.+0.j]])
     """
     return torch.polar(magnitude_TF, like_TF.angle())
 
@@ -132,6 +136,12 @@ def spectral_convergence(magnitude_TF: Tensor, wave_N: Tensor, stft: Stft, /) ->
 
     Returns:
         [...].
+
+    Example:
+        >>> stft, wave = Stft(8, 4, 8), torch.linspace(-1, 1, 32).sin()
+        >>> magnitude = stft(wave).abs()
+        >>> [float(spectral_convergence(magnitude, k * wave, stft)) for k in (1, 2)]
+        [0.0, 1.0]
     """
     norm = torch.linalg.matrix_norm
     share: Tensor = norm(stft(wave_N).abs() - magnitude_TF) / norm(magnitude_TF)
@@ -165,6 +175,14 @@ def griffin_lim(
     Source: Griffin and Lim, "Signal estimation from modified short-time Fourier transform", IEEE
         TASSP 1984; momentum: Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm",
         WASPAA 2013.
+
+    Example:
+        >>> stft, wave = Stft(64, 16, 64), torch.linspace(0, 60, 512).sin()
+        >>> magnitude = stft(wave).abs()
+        >>> guess, first = (griffin_lim(magnitude, stft, 512, iterations=n) for n in (60, 0))
+        >>> far = spectral_convergence(magnitude, first, stft)
+        >>> bool(spectral_convergence(magnitude, guess, stft) < far / 2)
+        True
     """
     if magnitude_TF.shape[-2] != stft.steps(samples):
         raise ValueError(
@@ -193,6 +211,10 @@ def mel_bank(frequencies: int, bands: int, rate: int, /) -> Tensor:
 
     Raises:
         ValueError: a band lies between two frequencies and would always be 0.
+
+    Example:
+        >>> mel_bank(201, 40, 16_000).shape
+        torch.Size([201, 40])
     """
     top = _mel(torch.tensor(rate / 2, dtype=torch.float64))
     corners = 700 * (10 ** (torch.linspace(0, float(top), bands + 2).double() / 2595) - 1)
@@ -216,6 +238,11 @@ def magnitude_of_mel(mel_TK: Tensor, bank_FK: Tensor, /) -> Tensor:
     Args:
         mel_TK: [..., T, K], at least 0.
         bank_FK: B, [F, K].
+
+    Example:
+        >>> bank = mel_bank(65, 20, 8_000)
+        >>> mel = torch.ones(3, 65) @ bank
+        >>> torch.testing.assert_close(magnitude_of_mel(mel, bank) @ bank, mel, rtol=0.05, atol=0)
     """
     found_TF: Tensor = mel_TK @ torch.linalg.pinv(bank_FK)
     return found_TF.clamp_min(0)

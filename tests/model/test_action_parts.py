@@ -246,6 +246,20 @@ def test_paths_are_compared_with_paths_of_the_same_actions(assembled, batch, mon
     assert not action_BA.requires_grad
 
 
+# -- every head -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ZOO.names("action-head"))
+def test_every_head_trains_and_sees_no_padding(assembled, batch, name):
+    made = assembled(f"model.action.head={small('action-head', name)}")
+    train_two_steps(made, batch)
+    x_BT, lengths_B = batch
+    longer_BT = torch.cat([x_BT, torch.zeros_like(x_BT[:, :2])], dim=1)
+    wanted = made.model.encode(x_BT, lengths_B).action.logits
+    found = made.model.encode(longer_BT, lengths_B).action.logits
+    torch.testing.assert_close(found, wanted)
+
+
 # -- what an action is ------------------------------------------------------------------------
 
 

@@ -1,95 +1,153 @@
-"""Values that are missing: what the model sees, what it costs, what is measured.
+"""Values that are missing cost nothing, pull at nothing, and are seen to be missing.
 
-Shapes: B batch, T time, F values of a frame.
+Shapes: B batch, T time, ... the frame.
 """
+
+from __future__ import annotations
 
 from functools import partial
 
 import pytest
 import torch
 from genzoo_rwae_plugins.costs.squared_error import squared_error
-from genzoo_rwae_plugins.decoders.recurrent import FrameDecoder
-from genzoo_rwae_plugins.encoders.recurrent import LstmEncoder
+from genzoo_rwae_plugins.decoders.recurrent import FrameDecoder, LstmDecoder
+from genzoo_rwae_plugins.encoders.recurrent import FrameEncoder, LstmEncoder
 from genzoo_rwae_plugins.frames.mlp import MlpFrameDecoder, MlpFrameEncoder
-from genzoo_rwae_plugins.heads.dynamic import LstmHead
-from genzoo_rwae_plugins.heads.static import PooledHead
 from genzoo_rwae_plugins.metrics.reconstruction import reconstruction
 from genzoo_rwae_plugins.metrics.sample import sample
 from genzoo_rwae_plugins.models.parts import DynamicPart, StaticPart
 from genzoo_rwae_plugins.models.rwae import Rwae
-from genzoo_rwae_plugins.priors.lstm import LstmPrior
+from genzoo_rwae_plugins.models.views import with_presence
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from genzoo_rwae import Batch, DataInfo, SequenceData
+from genzoo_rwae import Batch, SequenceData
 from genzoo_rwae.evaluation import Splits
+from genzoo_rwae.objective.terms import masked_cost
+from genzoo_rwae.sequence_model import Pass
 from genzoo_rwae.sequence_model import squared_error as error_of
+from genzoo_rwae.sequences import DataInfo
 
-NAN = float("nan")
-LENGTHS = torch.tensor([5, 3, 5, 4])
+T = 5
+FRAMES = [(3,), (4, 3), (4, 2)]
+NETS = [(FrameEncoder, FrameDecoder), (LstmEncoder, LstmDecoder)]
 
 
-@pytest.fixture
-def model():
+def model_of(frame, encoder=LstmEncoder, decoder=LstmDecoder, missing=True):
     torch.manual_seed(0)
     return Rwae(
-        DataInfo((3,), 5, bounded=False, missing=True),
-        encoder=partial(LstmEncoder, hidden=7, frames=partial(MlpFrameEncoder, hidden=8, width=6)),
-        static=StaticPart(size=3, head=partial(PooledHead, hidden=8)),
-        dynamic=DynamicPart(
-            size=2, head=partial(LstmHead, hidden=8), prior=partial(LstmPrior, hidden=5)
-        ),
-        decoder=partial(FrameDecoder, hidden=8, frames=partial(MlpFrameDecoder, hidden=8)),
+        DataInfo(frame, T, bounded=False, missing=missing),
+        encoder=partial(encoder, frames=partial(MlpFrameEncoder, hidden=8, width=6)),
+        static=StaticPart(size=3),
+        dynamic=DynamicPart(size=2),
+        decoder=partial(decoder, hidden=8, frames=partial(MlpFrameDecoder, hidden=8)),
     )
 
 
-def gappy():
-    x_BTF = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(1))
-    gone = torch.rand(4, 5, 3, generator=torch.Generator().manual_seed(2)) < 0.3
-    x_BTF = x_BTF.masked_fill(gone, NAN)
-    x_BTF[torch.arange(5) >= LENGTHS[:, None]] = 0
+def with_gaps(frame, seed=0, share=0.4):
+    generator = torch.Generator().manual_seed(seed)
+    x_BT = torch.randn(4, T, *frame, generator=generator)
+    gone_BT = torch.rand(x_BT.shape, generator=generator) < share
+    return x_BT, gone_BT, x_BT.masked_fill(gone_BT, torch.nan)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_presence_stands_beside_values_on_the_first_axis_of_a_frame(frame):
+    _, gone_BT, x_BT = with_gaps(frame)
+    seen_BT = with_presence(x_BT)
+    assert seen_BT.shape[2:] == (2 * frame[0], *frame[1:])
+    values_BT, there_BT = seen_BT.chunk(2, dim=2)
+    assert torch.equal(there_BT, (~gone_BT).float())
+    assert torch.equal(values_BT, x_BT.nan_to_num(0.0))
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize(("encoder", "decoder"), NETS)
+def test_models_of_vectors_and_of_joints_give_back_frames_of_their_shape(frame, encoder, decoder):
+    _, _, x_BT = with_gaps(frame)
+    model = model_of(frame, encoder, decoder)
+    lengths_B = torch.tensor([T, T, 3, 1])
+    passed = model(x_BT, lengths_B, torch.Generator().manual_seed(0))
+    assert passed.x_hat_BK.shape == x_BT.shape
+    assert passed.x_hat_BK.isfinite().all()
+    made = model.eval().reconstruct(x_BT, lengths_B)
+    assert made.mse_B.isfinite().all()
+    assert model.sample(2, 7).x_BT.shape == (2, 7, *frame)
+
+
+def test_whether_a_value_is_there_changes_what_is_inferred():
+    x_BT = torch.zeros(1, T, 3)
+    gone_BT = x_BT.clone()
+    gone_BT[0, 2, 1] = torch.nan
+    model = model_of((3,)).eval()
+    there, gone = (model.encode(batch).static.mean for batch in (x_BT, gone_BT))
+    assert (there - gone).abs().max() > 1e-6
+
+
+def passed_of(x_BT, x_hat_BT, lengths_B):
+    return Pass(x_BT, x_hat_BT, torch.arange(T), lengths_B, None)
+
+
+@given(st.integers(0, 10**6), st.sampled_from(FRAMES), st.floats(0.1, 0.9))
+@settings(max_examples=25, deadline=None)
+def test_what_the_model_makes_of_missing_values_matters_to_nothing(seed, frame, share):
+    x_BT, gone_BT, gaps_BT = with_gaps(frame, seed, share)
+    lengths_B = torch.tensor([T, T, 3, 1])
+    generator = torch.Generator().manual_seed(seed + 1)
+    x_hat_BT = torch.randn(x_BT.shape, generator=generator)
+    wild_BT = x_hat_BT.masked_fill(gone_BT, 1e6)
+    results = []
+    for made_BT in (x_hat_BT, wild_BT):
+        made_BT = made_BT.clone().requires_grad_()
+        cost = masked_cost(squared_error, passed_of(gaps_BT, made_BT, lengths_B))
+        cost.backward()
+        assert (made_BT.grad[gone_BT] == 0).all()
+        results.append(
+            (cost.detach(), made_BT.grad, error_of(gaps_BT, made_BT, lengths_B).detach())
+        )
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+    # the closed form: squares of what is there, within true lengths
+    true_BT = torch.arange(T) < lengths_B[:, None]
+    counted = (~gone_BT & true_BT.reshape(4, T, *[1] * len(frame))).float()
+    squares = ((x_BT - x_hat_BT).square() * counted).flatten(1).sum(1)
+    torch.testing.assert_close(results[0][0], squares.mean())
+    torch.testing.assert_close(results[0][2], squares / counted.flatten(1).sum(1).clamp_min(1))
+
+
+@pytest.mark.parametrize("where", ["channel", "sequence"])
+def test_a_channel_or_a_sequence_that_is_missing_as_a_whole_costs_nothing(where):
+    x_BT, _, _ = with_gaps((3,), share=0.0)
+    if where == "channel":
+        x_BT[..., 1] = torch.nan
+    else:
+        x_BT[2] = torch.nan
+    model = model_of((3,))
+    lengths_B = torch.full((4,), T)
+    passed = model(x_BT, lengths_B, torch.Generator().manual_seed(0))
+    masked_cost(squared_error, passed).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    mse_B = model.eval().reconstruct(x_BT, lengths_B).mse_B
+    assert mse_B.isfinite().all()
+    if where == "sequence":
+        assert mse_B[2] == 0
+
+
+def test_missing_values_are_refused_by_a_model_that_was_not_told_of_them():
+    _, gone_BT, x_BT = with_gaps((3,))
+    with pytest.raises(ValueError, match=f"{int(gone_BT.sum())} values are NaN"):
+        model_of((3,), missing=False).encode(x_BT)
+
+
+RAGGED = torch.tensor([5, 3, 5, 4])
+
+
+def gaps_of_vectors():
+    _, _, x_BTF = with_gaps((3,), share=0.3)
+    x_BTF[torch.arange(T) >= RAGGED[:, None]] = 0
     return x_BTF
-
-
-def test_the_encoder_tells_a_missing_value_from_a_zero(model):
-    x_BTF = gappy()
-    filled = model.encode(x_BTF.nan_to_num(0.0), LENGTHS)
-    assert not torch.allclose(model.encode(x_BTF, LENGTHS).static.mean, filled.static.mean)
-
-
-def test_what_is_missing_costs_nothing_and_pulls_at_nothing(model, objective):
-    x_BTF = gappy()
-    passed = model(x_BTF, LENGTHS, torch.Generator().manual_seed(0))
-    passed.x_hat_BK.retain_grad()
-    terms = objective()(passed, model, progress=1.0, generator=None)
-    terms.loss.backward()
-    there = ~x_BTF.isnan() & (torch.arange(5) < LENGTHS[:, None])[..., None]
-    gradient = passed.x_hat_BK.grad
-    assert (gradient[~there] == 0).all()
-    assert (gradient[there] != 0).all()
-    gap = torch.where(there, passed.x_hat_BK.detach() - x_BTF, 0.0)
-    torch.testing.assert_close(terms.loss.detach(), gap.square().sum() / 4)
-
-
-def test_error_of_a_reconstruction_is_over_values_that_are_there(model):
-    x_BTF = gappy()
-    made = model.reconstruct(x_BTF, LENGTHS)
-    assert made.x_hat_BT.isfinite().all()
-    for row, length in enumerate(LENGTHS):
-        x, x_hat = x_BTF[row, :length], made.x_hat_BT[row, :length]
-        wanted = (x - x_hat)[~x.isnan()].square().mean()
-        torch.testing.assert_close(made.mse_B[row], wanted)
-
-
-def test_a_sequence_without_any_value_has_no_error():
-    x_BTF = torch.full((1, 5, 3), NAN)
-    assert error_of(x_BTF, torch.ones(1, 5, 3), torch.tensor([5])).tolist() == [0.0]
-
-
-def test_data_that_must_be_complete_are_refused_with_a_gap(rwae):
-    model = rwae(shape=(3,), bounded=False)
-    x_BTF = torch.zeros(2, 4, 3)
-    x_BTF[1, 2, 0] = NAN
-    with pytest.raises(ValueError, match="without missing values; fill them in"):
-        model.encode(x_BTF)
 
 
 class Gappy(SequenceData):
@@ -100,15 +158,15 @@ class Gappy(SequenceData):
 
     def take(self, indices_B, /, *, draw=0):
         rows = torch.as_tensor(indices_B)
-        return Batch(gappy()[rows], LENGTHS[rows], rows)
+        return Batch(gaps_of_vectors()[rows], RAGGED[rows], rows)
 
 
-def test_metrics_measure_what_is_there(model):
+def test_metrics_measure_what_is_there():
     splits = Splits(Gappy(), Gappy(), Gappy())
-    model.eval()
+    model = model_of((3,)).eval()
     figures = reconstruction(model, splits)
-    x_BTF = gappy()
-    there = ~x_BTF.isnan() & (torch.arange(5) < LENGTHS[:, None])[..., None]
+    x_BTF = gaps_of_vectors()
+    there = ~x_BTF.isnan() & (torch.arange(5) < RAGGED[:, None])[..., None]
     # every sequence counts alike: the best constant frame under those weights, by least squares
     weights = there / there.sum((1, 2), keepdim=True)
     values = x_BTF.nan_to_num(0.0)
@@ -119,17 +177,19 @@ def test_metrics_measure_what_is_there(model):
     assert sample(model, splits, sequences=4)["mmd2 to test sequences"].value is not None
 
 
-def test_the_cost_sees_no_gap(model, objective):
+def test_the_cost_sees_no_gap(objective):
     def picky(x_BT, x_hat_BT, /):
         assert x_BT.isfinite().all()
         return squared_error(x_BT, x_hat_BT)
 
-    passed = model(gappy(), LENGTHS, None)
+    model = model_of((3,))
+    passed = model(gaps_of_vectors(), RAGGED, None)
     assert objective(cost=picky)(passed, model, progress=1.0, generator=None).loss.isfinite()
 
 
-def test_a_shared_encoder_runs_once(model):
+def test_a_shared_encoder_runs_once():
+    model = model_of((3,))
     calls = []
     model.encoder.register_forward_hook(lambda *_: calls.append(1))
-    model(gappy(), LENGTHS, None)
+    model(gaps_of_vectors(), RAGGED, None)
     assert calls == [1]

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from einops import rearrange
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from genzoo_rwae.components import Use, decoder, hookimpl
-from genzoo_rwae_plugins.encoders.recurrent import Cell, recurrence
+from genzoo_rwae_plugins.encoders.recurrent import Cell, per_frame, recurrence
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
 
-__all__ = ["FrameDecoder", "LstmDecoder", "per_frame"]
+__all__ = ["FrameDecoder", "LstmDecoder"]
 
 FrameNet = Annotated[Callable[..., Any], Use("frame-decoder")]
 
@@ -83,13 +82,6 @@ class LstmDecoder(nn.Module):
     def forward(self, z_BTD: Tensor) -> Tensor:
         """[B, T, D] to [B, T, ...], before any squashing."""
         return per_frame(self.frames, self.lstm(z_BTD)[0])
-
-
-def per_frame(net: nn.Module, h_BTH: Tensor) -> Tensor:
-    """A net that draws single frames, on all of [B, T, H]."""
-    frames_N = net(rearrange(h_BTH, "b t h -> (b t) h"))
-    out: Tensor = frames_N.unflatten(0, h_BTH.shape[:2])
-    return out
 
 
 @hookimpl

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from genzoo_rwae.components import Use, decoder, hookimpl
-from genzoo_rwae_plugins.decoders.recurrent import per_frame
+from genzoo_rwae_plugins.encoders.recurrent import per_frame
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
 from genzoo_rwae_plugins.steps.transformer import (
     Attends,

@@ -97,10 +97,9 @@ def run_lstm(lstm: nn.RNNBase, features_BTH: Tensor, lengths_B: Tensor) -> Tenso
 
 
 def per_frame(net: nn.Module, x_BT: Tensor) -> Tensor:
-    """A net on single frames, on all of [B, T, ...]."""
-    features_NH = net(x_BT.flatten(0, 1))
-    features_BTH: Tensor = features_NH.unflatten(0, x_BT.shape[:2])
-    return features_BTH
+    """A net on single frames, or one that draws them, on every step of [B, T, ...]."""
+    made_BT: Tensor = net(x_BT.flatten(0, 1)).unflatten(0, x_BT.shape[:2])
+    return made_BT
 
 
 @hookimpl

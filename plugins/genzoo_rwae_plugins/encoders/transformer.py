@@ -27,8 +27,8 @@ from genzoo_rwae_plugins.steps.transformer import (
     StepAttention,
     Tokens,
     TransformerLayers,
+    attended_steps,
     feed_forward,
-    true_steps,
 )
 
 __all__ = ["TransformerEncoder"]
@@ -111,7 +111,7 @@ class TransformerEncoder(nn.Module):
         """[B, T, ...] to [B, T, hidden]."""
         if self.frames is not None:
             x_BT = per_frame(self.frames, x_BT)
-        out: Tensor = self.layers(self.into(x_BT), true_steps(x_BT, lengths_B))
+        out: Tensor = self.layers(self.into(x_BT), attended_steps(x_BT, lengths_B))
         return out
 
 

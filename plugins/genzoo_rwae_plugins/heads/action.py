@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from genzoo_rwae.components import action_head, hookimpl
+from genzoo_rwae.padding import mean_of_steps
 from genzoo_rwae_plugins.encoders.recurrent import run_lstm
 
 __all__ = ["RecurrentActionHead"]
@@ -35,10 +35,7 @@ class RecurrentActionHead(nn.Module):
     def forward(self, z_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         """[B, T, D] to logits [B, A]."""
         states_BTH = run_lstm(self.lstm, z_BTD, lengths_B)
-        steps_T = torch.arange(states_BTH.shape[1], device=states_BTH.device)
-        lengths_B1 = lengths_B.to(states_BTH.device)[:, None]
-        mask_BT1 = (steps_T < lengths_B1)[..., None]
-        logits_BA: Tensor = self.logits((states_BTH * mask_BT1).sum(1) / lengths_B1)
+        logits_BA: Tensor = self.logits(mean_of_steps(states_BTH, lengths_B))
         return logits_BA
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from genzoo_rwae.codes import DiagonalGaussian
 from genzoo_rwae.components import hookimpl, static_head
 from genzoo_rwae_plugins.heads.posterior import LogVariance, Posterior, posterior_layer
-from genzoo_rwae_plugins.steps.transformer import check_heads, true_steps
+from genzoo_rwae_plugins.steps.transformer import attended_steps, check_heads
 
 __all__ = ["AttentionHead"]
 
@@ -73,7 +73,7 @@ class AttentionHead(nn.Module):
         q_BHRK = repeat(self.registers_HRK, "h r k -> b h r k", b=len(features_BTH)).to(
             k_BHTK.dtype
         )
-        there_BT = true_steps(features_BTH, lengths_B)
+        there_BT = attended_steps(features_BTH, lengths_B)
         mask = None if there_BT is None else there_BT[:, None, None]
         found_BHRK = attention(q_BHRK, k_BHTK, v_BHTK, mask=mask)
         law: DiagonalGaussian = self.law(self.hidden(rearrange(found_BHRK, "b h r k -> b (r h k)")))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genzoo_rwae.codes import DiagonalGaussian
 from genzoo_rwae.components import hookimpl, static_head
+from genzoo_rwae.padding import mean_of_steps
 from genzoo_rwae_plugins.encoders.recurrent import run_lstm
 from genzoo_rwae_plugins.heads.posterior import LogVariance, Posterior, posterior_layer
 
@@ -52,11 +53,7 @@ class PooledHead(nn.Module):
 
     def forward(self, features_BTH: Tensor, lengths_B: Tensor) -> DiagonalGaussian:
         """[B, T, H] to a law over [B, size]."""
-        steps_T = torch.arange(features_BTH.shape[1], device=features_BTH.device)
-        lengths_B1 = lengths_B.to(features_BTH.device)[:, None]
-        mask_BT1 = (steps_T < lengths_B1)[..., None]
-        mean_BH = (features_BTH * mask_BT1).sum(1) / lengths_B1
-        law: DiagonalGaussian = self.law(self.hidden(mean_BH))
+        law: DiagonalGaussian = self.law(self.hidden(mean_of_steps(features_BTH, lengths_B)))
         return law
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from genzoo_rwae.components import hookimpl, judge
 from genzoo_rwae.evaluation.judge import Verdict
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae_plugins.encoders.recurrent import run_lstm
 
@@ -56,8 +57,7 @@ class RecurrentJudge(nn.Module):
 
     def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Verdict:
         """[B, T, ...] to logits [B, K] of every factor; padding never reaches the net."""
-        steps_T = torch.arange(x_BT.shape[1], device=x_BT.device)
-        true_BT = steps_T < lengths_B[:, None]
+        true_BT = true_steps(x_BT.shape[1], lengths_B)
         features_NF = self.frames(x_BT[true_BT])
         features_BTF = features_NF.new_zeros(*true_BT.shape, _FRAME)
         features_BTF[true_BT] = features_NF

@@ -19,6 +19,7 @@ from genzoo_rwae.components import Use, hookimpl, metric
 from genzoo_rwae.evaluation import Figure, Splits
 from genzoo_rwae.evaluation.codes import spread_indices, taken
 from genzoo_rwae.evaluation.figure import Figures
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import SequenceData
 from genzoo_rwae_plugins.kernels.radial import Imq
@@ -96,8 +97,7 @@ def _codes(
         x_BT = model.prepare(batch.x_BT)
         inferred = model.infer(x_BT, batch.lengths_B, draw)
         drawn = model.sample_prior(x_BT.shape[0], x_BT.shape[1], draw)
-        true_BT = torch.arange(x_BT.shape[1]) < batch.lengths_B[:, None]
-        mask_BT1 = true_BT[..., None].to(x_BT.device)
+        mask_BT1 = true_steps(x_BT.shape[1], batch.lengths_B, x_BT.device)[..., None]
         static.append(inferred.static.sample)
         prior_static.append(drawn.static_BD)
         # lengths of the prior's paths: the same, of other rows, since rows must not come in pairs

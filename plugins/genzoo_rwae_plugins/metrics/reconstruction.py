@@ -14,6 +14,7 @@ from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.evaluation import Figure, Splits
 from genzoo_rwae.evaluation.codes import spread_indices, taken
 from genzoo_rwae.evaluation.figure import Figures
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import SequenceModel
 
 __all__ = ["reconstruction"]
@@ -37,7 +38,7 @@ def reconstruction(
     for batch in taken(splits.test, indices_N):
         errors.append(model.reconstruct(batch.x_BT, batch.lengths_B).mse_B)
         x_BT = model.prepare(batch.x_BT).double()
-        true_BT = torch.arange(x_BT.shape[1]) < batch.lengths_B[:, None]
+        true_BT = true_steps(x_BT.shape[1], batch.lengths_B)
         there_BT = ~x_BT.isnan() & true_BT.reshape(*true_BT.shape, *[1] * (x_BT.dim() - 2))
         values_B = there_BT.flatten(1).sum(1).clamp_min(1)
         share_BT = there_BT / values_B.reshape(-1, *[1] * (x_BT.dim() - 1))

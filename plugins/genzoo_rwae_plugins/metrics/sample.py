@@ -18,6 +18,7 @@ from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.evaluation import Figure, Splits
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.evaluation.figure import Figures
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import SequenceData
 
@@ -83,7 +84,7 @@ def _flat(model: SequenceModel, data: SequenceData, most: int) -> tuple[Tensor, 
     indices: np.ndarray = spread_indices(len(data), most)
     batch = data.take(indices)
     x_NT = model.prepare(batch.x_BT)
-    true_NT = torch.arange(x_NT.shape[1]) < batch.lengths_B[:, None]
+    true_NT = true_steps(x_NT.shape[1], batch.lengths_B)
     there_NT = ~x_NT.isnan() & true_NT.reshape(*true_NT.shape, *[1] * (x_NT.dim() - 2))
     return x_NT.nan_to_num(0.0).flatten(1), there_NT.flatten(1)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from genzoo_rwae.errors import DataError
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import Batch, DataInfo, Display, Factor, SequenceData, Sound, Split
 from genzoo_rwae_plugins.sources.batches import checked_indices
 from genzoo_rwae_plugins.sources.draws import uniforms
@@ -133,7 +134,7 @@ class Recordings(SequenceData):
             x_BT = torch.zeros(0, self.info.length, *self.info.frame_shape)
         else:
             x_BT = self._view(wave_BN)
-        x_BT[torch.arange(x_BT.shape[1]) >= lengths_B[:, None]] = 0
+        x_BT[~true_steps(x_BT.shape[1], lengths_B)] = 0
         middles_B = (starts_B + self._held(indices_B, starts_B) / 2) / self._view.rate
         factors = {
             factor.name: torch.from_numpy(self._labels(factor.name, indices_B, middles_B))

@@ -14,6 +14,7 @@ from genzoo_rwae_kernels.attention import attention, refuses, rotary
 from torch import Tensor, nn
 
 from genzoo_rwae.errors import OptionError
+from genzoo_rwae.padding import true_steps
 
 __all__ = [
     "Attends",
@@ -24,10 +25,10 @@ __all__ = [
     "StepAttention",
     "Tokens",
     "TransformerLayers",
+    "attended_steps",
     "check_backend",
     "check_heads",
     "feed_forward",
-    "true_steps",
 ]
 
 Attends = Literal["causal", "full"]
@@ -164,12 +165,12 @@ def feed_forward(width: int) -> nn.Sequential:
     )
 
 
-def true_steps(x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
-    """Which steps of [B, T, ...] are true [B, T]; None if all are."""
+def attended_steps(x_BT: Tensor, lengths_B: Tensor) -> Tensor | None:
+    """The true steps of [B, T, ...], as attention wants its mask [B, T]: None if all are."""
     length = x_BT.shape[1]
     if bool((lengths_B >= length).all()):
         return None
-    return torch.arange(length, device=x_BT.device) < lengths_B.to(x_BT.device)[:, None]
+    return true_steps(length, lengths_B, x_BT.device)
 
 
 def check_heads(hidden: int, heads: int, *, even: bool = False) -> None:

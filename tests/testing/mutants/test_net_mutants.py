@@ -415,6 +415,33 @@ class ShiftsItsPath(Steps):
         return path + 1, law
 
 
+@right("action-head")
+class ActionOfTheMean(nn.Module):
+    def __init__(self, size: int, count: int, /) -> None:
+        super().__init__()
+        self.logits = nn.Linear(size, count)
+
+    def mean(self, z_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        mask_BT1 = (torch.arange(z_BTD.shape[1]) < lengths_B[:, None])[..., None]
+        return (z_BTD * mask_BT1).sum(1) / lengths_B[:, None]
+
+    def forward(self, z_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        return self.logits(self.mean(z_BTD, lengths_B))
+
+
+@mutant("action-head", "padding unseen")
+class ActionOfPadding(ActionOfTheMean):
+    def mean(self, z_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        return z_BTD.sum(1) / lengths_B[:, None]
+
+
+@mutant("action-head", "padding adds nothing")
+class ActionOfTheMeanOfAllSteps(ActionOfTheMean):
+    def mean(self, z_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        mask_BT1 = (torch.arange(z_BTD.shape[1]) < lengths_B[:, None])[..., None]
+        return (z_BTD * mask_BT1).mean(1)
+
+
 # -- priors ---------------------------------------------------------------------------------------
 
 
