@@ -6,6 +6,7 @@ Nets are not tried in all combinations, but in few of them in which every two ne
 
 import inspect
 import itertools
+from functools import partial
 from typing import Literal, get_args, get_origin
 
 import numpy as np
@@ -59,8 +60,9 @@ from genzoo_rwae import Batch, DataInfo, SequenceData, hookimpl, source
 
 
 class Noise(SequenceData):
-    def __init__(self, shape):
-        self.info = DataInfo(frame_shape=shape, length=4, bounded=len(shape) == 3)
+    def __init__(self, shape, missing):
+        bounded = len(shape) == 3
+        self.info = DataInfo(frame_shape=shape, length=4, bounded=bounded, missing=missing)
 
     def __len__(self):
         return 12
@@ -69,15 +71,17 @@ class Noise(SequenceData):
         indices_B = torch.as_tensor(indices_B)
         generator = torch.Generator().manual_seed(int(indices_B.sum()))
         x_BT = torch.rand(len(indices_B), 4, *self.info.frame_shape, generator=generator)
+        if self.info.missing:
+            x_BT[torch.rand(x_BT.shape, generator=generator) < 0.2] = torch.nan
         lengths_B = 2 + indices_B % 3  # ragged
         x_BT[torch.arange(4) >= lengths_B[:, None]] = 0
         return Batch(x_BT, lengths_B, indices_B)
 
 
 @source("noise")
-def noise(split, /, *, of: Literal["images", "vectors"] = "images"):
+def noise(split, /, *, of: Literal["images", "vectors"] = "images", missing: bool = False):
     '''Noise of three lengths.'''
-    return Noise((1, 16, 16) if of == "images" else (12,))
+    return Noise((1, 16, 16) if of == "images" else (12,), missing)
 
 
 @hookimpl
@@ -157,10 +161,24 @@ def train_two_steps(tmp_path_factory):
 def measures(model, batch):
     """A trained model says the same twice, and samples and swaps, whatever the length."""
     assert same_frames(model, model, batch)
+    padding_is_not_seen(model, batch)
     sample = model.sample(2, 7).x_BT
     assert sample.shape == (2, 7, *model.info.frame_shape)
     assert sample.isfinite().all()
     assert model.swap(batch.x_BT, batch.x_BT.flip(0)).x_BT.shape == batch.x_BT.shape
+
+
+def padding_is_not_seen(model, batch):
+    """Two more steps, whatever is in them, change no code."""
+    rubbish = torch.full_like(batch.x_BT[:, :2], 7.0)
+    longer = torch.cat([batch.x_BT, rubbish], dim=1)
+    there = torch.arange(4) < batch.lengths_B[:, None]
+    wanted, found = (model.encode(x_BT, batch.lengths_B) for x_BT in (batch.x_BT, longer))
+    close = partial(torch.testing.assert_close, atol=1e-5, rtol=1e-4)
+    close(found.static.mean, wanted.static.mean)
+    close(found.dynamic.mean[:, :4][there], wanted.dynamic.mean[there])
+    if wanted.action:
+        close(found.action.logits, wanted.action.logits)
 
 
 def in_half_precision(model, batch):
@@ -367,6 +385,17 @@ def test_every_choice_of_an_option_trains_in_the_usual_model(
             train_two_steps.assembled(chosen, *settings)
         return
     train_two_steps(chosen, *settings)
+
+
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [(of, n) for of in SHAPES for n in names_of("encoder") if takes("encoder", n, of)],
+)
+def test_every_encoder_trains_where_values_are_missing_and_actions_are_told(
+    train_two_steps, of, name
+):
+    told = ["model.action.count=3", "model.action.prior=given-action", "objective.action.use=mmd"]
+    train_two_steps({"encoder": name}, f"data.of={of}", "data.missing=true", *told)
 
 
 # -- other parts ----------------------------------------------------------------------------------
