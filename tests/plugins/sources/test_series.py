@@ -308,7 +308,9 @@ def test_a_parquet_file_that_names_a_column_twice_is_refused(tmp_path):
     steps = pyarrow.array(range(40))
     parquet.write_table(pyarrow.table([steps] * 3, ["time", "a", "a"]), tmp_path / "x.parquet")
     for options in ({}, {"time": "time"}, {"values": ("time",)}, {"values": ("a",)}):
-        with pytest.raises(DataError, match=r"x\.parquet: found several columns 'a', wanted a diff"):
+        with pytest.raises(
+            DataError, match=r"x\.parquet: found several columns 'a', wanted a diff"
+        ):
             series("train", path=tmp_path / "x.parquet", length=4, **options)
 
 
@@ -362,8 +364,8 @@ GOOD = "time,a\n" + "".join(f"{k},{k}\n" for k in range(40))
         ("time,a\n1,x\n2,y\n", {}, "no column of numbers"),
         (GOOD, {"length": 60}, r"no train sequence of 60 steps in 32 steps"),
         (GOOD, {"length": 5, "test": 0.05}, "no validation sequence .* in 0 steps .*`gap` below 5"),
-        (GOOD, {"length": 5, "gap": 1, "test": 0.1}, "no validation sequence of 5 steps in 3 steps"),
-        (GOOD, {"length": 5, "validation": 0, "test": 0.2}, r"no test .* in 3 steps .*`gap` below 5"),
+        (GOOD, {"length": 5, "gap": 1, "test": 0.1}, "no validation .* of 5 steps in 3 steps"),
+        (GOOD, {"length": 5, "validation": 0, "test": 0.2}, r"no test .* in 3 .*`gap` below 5"),
         ("time,who,a\n1,,1\n2,,2\n", {"entity": "who"}, r"x\.csv:2: column 'who': found nothing"),
         ("time,who,a\n1,x,1\n2,x,2\n1,y,1\n", {"entity": "who"}, "found 2 entities, of which"),
         ("time,who,a\n1,x,1\n1,y,2\n", {"entity": "who"}, "a single row for every entity"),
