@@ -90,6 +90,10 @@ def test_splits_by_time_share_no_step_and_keep_their_gap(one, gap):
     assert all((np.diff(windows, axis=1) == 1).all() for windows in steps.values())
 
 
+def test_a_validation_share_of_0_is_an_empty_split(one):
+    assert len(series("validation", path=one, time="time", length=6, validation=0)) == 0
+
+
 def test_splits_by_time_cut_all_series_at_the_same_time(tmp_path):
     rows = [(day, who, day) for who, days in (("x", range(40)), ("y", range(20, 60)))
             for day in days]  # fmt: skip
