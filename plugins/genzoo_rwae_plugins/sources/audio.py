@@ -14,8 +14,8 @@ from genzoo_rwae.errors import DataError, OptionError
 from genzoo_rwae.sequences import Factor, SequenceData, Split
 from genzoo_rwae_plugins.sources.clip_labels import read_labels
 from genzoo_rwae_plugins.sources.clip_stores import natural_order
-from genzoo_rwae_plugins.sources.held_out import held_out
 from genzoo_rwae_plugins.sources.recordings import Recording, sequences_of
+from genzoo_rwae_plugins.sources.shares import names_of
 from genzoo_rwae_plugins.sources.sound_files import SUFFIXES
 from genzoo_rwae_plugins.sources.spectrograms import spectrogram
 
@@ -87,7 +87,9 @@ def audio(
     units = names if split_by == "recording" else _speakers(table)
 
     def recordings(part: Split) -> list[Recording]:
-        theirs = held_out(part, units, validation=validation, test=test, folder=folder)
+        theirs = names_of(
+            part, units, validation=validation, test=test, place=folder, what=f"{split_by}s"
+        )
         return [
             Recording(files[name], {factor.name: int(of[k]) for factor, of in table.items()})
             for k, name in enumerate(names)

@@ -13,9 +13,9 @@ from pydantic import PositiveFloat, PositiveInt
 from genzoo_rwae.components import hookimpl, source
 from genzoo_rwae.errors import DataError
 from genzoo_rwae.sequences import Factor, SequenceData, Split
-from genzoo_rwae_plugins.sources.held_out import held_out
 from genzoo_rwae_plugins.sources.places import data_folder
 from genzoo_rwae_plugins.sources.recordings import Recording, sequences_of
+from genzoo_rwae_plugins.sources.shares import names_of
 from genzoo_rwae_plugins.sources.spectrograms import spectrogram
 
 __all__ = ["fsdd"]
@@ -80,7 +80,9 @@ def fsdd(
 
     def recordings(part: Split) -> list[Recording]:
         if split_by == "speaker":
-            theirs = held_out(part, speakers, validation=_SIXTH, test=_SIXTH, folder=folder)
+            theirs = names_of(
+                part, speakers, validation=_SIXTH, test=_SIXTH, place=folder, what="speakers"
+            )
             ones = [one for one in found if one.speaker in theirs]
         else:
             ones = [one for one in found if _part_of(one.index) == part]

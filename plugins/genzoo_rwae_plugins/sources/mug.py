@@ -24,6 +24,7 @@ from genzoo_rwae_plugins.sources.draws import held_out_split
 from genzoo_rwae_plugins.sources.kept_clips import KeptClips
 from genzoo_rwae_plugins.sources.mug_takes import EXPRESSIONS, Take, read_boxes, takes_of
 from genzoo_rwae_plugins.sources.places import cache_folder, data_folder
+from genzoo_rwae_plugins.sources.shares import count_of
 
 __all__ = ["mug"]
 
@@ -140,8 +141,8 @@ def _part_of(
     """The takes of one split; subjects or takes are shared out, whichever the partition says."""
     by_subject = partition == "by-subject"
     units = list(dict.fromkeys(take.subject if by_subject else take.name for take in takes))
-    test = max(1, round(_TEST_SHARE * len(units)))
-    held = max(1, round(validation * (len(units) - test))) if validation else 0
+    test = count_of(_TEST_SHARE, len(units))
+    held = count_of(validation, len(units) - test)
     if test + held >= len(units):
         what = "subjects" if by_subject else "takes"
         raise DataError(

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from genzoo_rwae.errors import DataError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 __all__ = ["Scaling"]
@@ -32,14 +36,31 @@ class Scaling:
     sd_F: np.ndarray
 
     @staticmethod
-    def fitted(x_NF: np.ndarray) -> Scaling:
-        """Of the values that are there (not NaN); one that never changes keeps its unit."""
+    def fitted(x_NF: np.ndarray, /, *, names: Sequence[str], place: object) -> Scaling:
+        """Of the values that are there (not NaN); one that never changes keeps its unit.
+
+        Args:
+            x_NF: float64.
+            names: [F] what the values are called, for the message.
+            place: where they come from, for the message.
+
+        Raises:
+            DataError: values so large that float64 does not hold their squares.
+        """
         there_NF = ~np.isnan(x_NF)
         count_F = there_NF.sum(0)
         known_F = np.maximum(count_F, 1)
-        mean_F = np.where(there_NF, x_NF, 0.0).sum(0) / known_F
-        gap_NF = np.where(there_NF, x_NF - mean_F, 0.0)
-        sd_F = np.sqrt(np.square(gap_NF).sum(0) / known_F)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean_F = np.where(there_NF, x_NF, 0.0).sum(0) / known_F
+            gap_NF = np.where(there_NF, x_NF - mean_F, 0.0)
+            sd_F = np.sqrt(np.square(gap_NF).sum(0) / known_F)
+        if not np.isfinite(sd_F).all():
+            column = int((~np.isfinite(sd_F)).argmax())
+            raise DataError(
+                f"{place}: column '{names[column]}': found values up to "
+                f"{np.nanmax(np.abs(x_NF[:, column])):.6g}, whose standard deviation is beyond "
+                "floating point; wanted smaller ones; correct them, or take another unit"
+            )
         # what rounding leaves of a constant is no spread
         sd_F[sd_F <= 1e-9 * np.abs(mean_F)] = 1.0
         lost_F = count_F == 0

@@ -19,6 +19,7 @@ __all__ = ["Recording", "Rows", "binned", "common_step", "on_grid", "seconds_of"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OFF_GRID = 1e-3  # of a step: what times may be off, by rounding
 _MOST_GAPS = 1_000  # steps for every row: above it, the times are wrong or the step is
+_MOST_STEPS = 2.0**53  # beyond it float64 does not tell neighbouring steps apart
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,17 @@ def seconds_of(
         [N] float64, and whether they were dates: then seconds since 1970.
 
     Raises:
-        DataError: a cell that is neither, or not what the first one is.
+        DataError: a cell that is neither, or not what the first one is: number, date, or date with
+            a time zone.
     """
     dated = not _is_number(words[0])
-    times_N = np.empty(len(words))
+    times_N, zoned_N = np.empty(len(words)), np.zeros(len(words), bool)
     for row, word in enumerate(words):
         try:
-            times_N[row] = _since_epoch(word) if dated else float(word)
+            if dated:
+                times_N[row], zoned_N[row] = _since_epoch(word)
+            else:
+                times_N[row] = float(word)
         except ValueError:
             times_N[row] = np.nan
     if not np.isfinite(times_N).all():
@@ -90,6 +95,13 @@ def seconds_of(
         raise DataError(
             f"{path}:{lines_N[row]}: column '{column}': found {words[row][:40]!r}, wanted "
             f"{wanted}; write times as numbers or in ISO 8601"
+        )
+    if (other_N := zoned_N != zoned_N[0]).any():
+        row = int(other_N.argmax())
+        wanted = "a date with a time zone" if zoned_N[0] else "a date without a time zone"
+        raise DataError(
+            f"{path}:{lines_N[row]}: column '{column}': found {words[row][:40]!r}, wanted "
+            f"{wanted} like the first one; give a time zone everywhere, or nowhere"
         )
     return times_N, dated
 
@@ -102,9 +114,11 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _since_epoch(word: str) -> float:
+def _since_epoch(word: str) -> tuple[float, bool]:
+    """Seconds since 1970, and whether the date has a time zone; else UTC is taken."""
     found = datetime.fromisoformat(word.strip())
-    return ((found if found.tzinfo else found.replace(tzinfo=UTC)) - _EPOCH).total_seconds()
+    zoned = found.tzinfo is not None
+    return ((found if zoned else found.replace(tzinfo=UTC)) - _EPOCH).total_seconds(), zoned
 
 
 def common_step(entities: Sequence[Rows]) -> float:
@@ -144,8 +158,10 @@ def on_grid(rows: Rows, step: float) -> Recording:
         step: of the grid, which begins with the first row.
 
     Raises:
-        DataError: a time between two steps, or gaps that no regular series has.
+        DataError: a time between two steps, gaps that no regular series has, or times too many
+            steps from 0.
     """
+    _check_reach(rows, step)
     places = (rows.times_N - rows.times_N[0]) / step
     steps_N = places.round().astype(np.int64)
     off_N = np.abs(places - steps_N) > _OFF_GRID
@@ -172,8 +188,9 @@ def binned(rows: Rows, step: float) -> Recording:
         step: of the grid, whose steps begin at its multiples.
 
     Raises:
-        DataError: gaps that no regular series has.
+        DataError: gaps that no regular series has, or times too many steps from 0.
     """
+    _check_reach(rows, step)
     order_N = np.argsort(rows.times_N, kind="stable")
     rows = replace(
         rows,
@@ -195,6 +212,17 @@ def binned(rows: Rows, step: float) -> Recording:
     np.add.at(count_TF, steps_N, there_NF)
     values_TF = np.where(count_TF > 0, total_TF / np.maximum(count_TF, 1), np.nan)
     return Recording(rows.name, start, values_TF, _carried(rows.labels_NL, steps_N))
+
+
+def _check_reach(rows: Rows, step: float) -> None:
+    with np.errstate(over="ignore"):
+        far_N = np.abs(rows.times_N / step) > _MOST_STEPS
+    if far_N.any():
+        row = int(far_N.argmax())
+        raise DataError(
+            f"{rows.path}:{rows.lines_N[row]}: found a time of {rows.times_N[row]:.6g}, wanted at "
+            f"most 2^53 steps of {step:g} from 0; correct the time, or say a larger `step`"
+        )
 
 
 def _check_gaps(rows: Rows, steps_N: np.ndarray) -> None:

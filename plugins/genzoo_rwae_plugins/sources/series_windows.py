@@ -128,7 +128,7 @@ class WindowedSeries(SequenceData):
                 )
         # of whole segments: splits may differ in stride, and have to agree on the scale
         fitted = [recordings[k].values_TF[start:stop] for k, start, stop in segments["train"]]
-        self.scaling = Scaling.fitted(np.concatenate(fitted))
+        self.scaling = Scaling.fitted(np.concatenate(fitted), names=display.names, place=source)
         self._recordings = recordings
         self._windows_W = of_splits[split]
         self._labels = {

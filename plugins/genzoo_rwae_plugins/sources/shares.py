@@ -1,24 +1,31 @@
-"""Which items a split gets where the user says shares."""
+"""Which items a split gets where shares say how many."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from genzoo_rwae.errors import DataError, OptionError
+from genzoo_rwae_plugins.sources.clip_stores import natural_order
 from genzoo_rwae_plugins.sources.draws import held_out_split
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
 
     from genzoo_rwae.sequences import Split
 
-__all__ = ["check_shares", "part_of"]
+__all__ = ["check_shares", "count_of", "names_of", "part_of"]
 
 _SPLIT_SEED = 2021
 
 
-def check_shares(validation: float, test: float) -> None:
+def check_shares(validation: float, test: float, *, blame: str = "test") -> None:
     """Refuse shares that leave nothing to train on.
+
+    Args:
+        validation, test: shares.
+        blame: the option to lower, of those that the component has.
 
     Raises:
         OptionError: they do.
@@ -27,12 +34,24 @@ def check_shares(validation: float, test: float) -> None:
         raise OptionError(
             f"{validation} for validation and {test} for testing leave nothing to train on; "
             "wanted less than 1 in sum",
-            option="test",
+            option=blame,
         )
 
 
+def count_of(share: float, count: int) -> int:
+    """How many of N items a share is: at least one where it is not 0."""
+    return max(1, round(share * count)) if share > 0 else 0
+
+
 def part_of(
-    split: Split, count: int, *, validation: float, test: float, place: object, what: str
+    split: Split,
+    count: int,
+    *,
+    validation: float,
+    test: float,
+    place: object,
+    what: str,
+    blame: str = "test",
 ) -> np.ndarray:
     """The items of one split, from a fixed permutation; a share that is not 0 gets at least one.
 
@@ -42,6 +61,7 @@ def part_of(
         validation, test: shares of the items.
         place: where they come from, for the message.
         what: what they are called, for the message.
+        blame: the option to lower where the shares leave nothing to train on.
 
     Returns:
         [.] int64 items; the three splits are disjoint and cover all.
@@ -50,11 +70,8 @@ def part_of(
         OptionError: the shares leave nothing to train on.
         DataError: there are too few items.
     """
-    check_shares(validation, test)
-    held = {
-        name: max(1, round(share * count)) if share > 0 else 0
-        for name, share in (("validation", validation), ("test", test))
-    }
+    check_shares(validation, test, blame=blame)
+    held = {"validation": count_of(validation, count), "test": count_of(test, count)}
     if sum(held.values()) >= count:
         shares = " and ".join(f"{name} takes {taken}" for name, taken in held.items())
         raise DataError(
@@ -62,3 +79,37 @@ def part_of(
             f"training; add {what}, or lower the shares"
         )
     return held_out_split(count, split, seed=_SPLIT_SEED, **held)
+
+
+def names_of(
+    split: Split,
+    names: Collection[str],
+    /,
+    *,
+    validation: float,
+    test: float,
+    place: object,
+    what: str,
+    blame: str = "test",
+) -> frozenset[str]:
+    """The names of one split: `part_of` all of them, each once and in natural order.
+
+    Args:
+        split: which part.
+        names: of whatever must not be in two parts.
+        validation, test, place, what, blame: as in `part_of`.
+
+    Raises:
+        OptionError, DataError: as `part_of`.
+    """
+    ordered = sorted(set(names), key=natural_order)
+    part_N = part_of(
+        split,
+        len(ordered),
+        validation=validation,
+        test=test,
+        place=place,
+        what=what,
+        blame=blame,
+    )
+    return frozenset(ordered[item] for item in part_N)

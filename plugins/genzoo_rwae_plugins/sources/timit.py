@@ -10,9 +10,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from genzoo_rwae.components import hookimpl, source
 from genzoo_rwae.sequences import Factor, SequenceData, Split
-from genzoo_rwae_plugins.sources.held_out import held_out
 from genzoo_rwae_plugins.sources.places import data_folder
 from genzoo_rwae_plugins.sources.recordings import Recording, sequences_of
+from genzoo_rwae_plugins.sources.shares import names_of
 from genzoo_rwae_plugins.sources.spectrograms import spectrogram
 from genzoo_rwae_plugins.sources.timit_files import (
     DIALECTS,
@@ -103,8 +103,10 @@ def timit(
             ones = _of_speakers(corpus, part, validation, folder)
         else:
             sentences = {one.sentence for one in corpus.utterances}
-            shares = {"validation": validation, "test": _SENTENCES_TEST}
-            theirs = held_out(part, sentences, folder=folder, **shares)
+            theirs = names_of(
+                part, sentences, validation=validation, test=_SENTENCES_TEST,
+                place=folder, what="sentences", blame="validation",
+            )  # fmt: skip
             ones = [one for one in corpus.utterances if one.sentence in theirs]
         return [_recording(one, speakers, phones=phones) for one in ones]
 
@@ -121,7 +123,10 @@ def _of_speakers(corpus: Corpus, part: Split, validation: float, folder: Path) -
     for sex in SEXES:
         free = {one.speaker for one in corpus.utterances if one.sex == sex and not one.test}
         if free:
-            theirs |= held_out(part, free, validation=validation, test=test, folder=folder)
+            theirs |= names_of(
+                part, free, validation=validation, test=test,
+                place=folder, what=f"{SEXES[sex]} speakers", blame="validation",
+            )  # fmt: skip
     if part == "test" and corpus.official:
         theirs = {one.speaker for one in corpus.utterances if one.test}
     return [one for one in corpus.utterances if one.speaker in theirs]

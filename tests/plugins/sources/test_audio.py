@@ -105,7 +105,7 @@ def test_what_cannot_be_split_or_found_is_named(tmp_path, write_hum):
     with pytest.raises(DataError, match="found a file, wanted a folder"):
         audio("train", path=tmp_path / "1.wav")
     write_hum(tmp_path / "2.wav", 300)
-    with pytest.raises(DataError, match=r"found 2 to split .* at least one more, for training"):
+    with pytest.raises(DataError, match=r"found 2 recordings, .* at least one more, for training"):
         audio("train", path=tmp_path)
     with pytest.raises(OptionError, match="leave nothing to train on"):
         audio("train", path=tmp_path, validation=0.5, test=0.5)

@@ -87,7 +87,7 @@ def test_other_layouts_are_named(tmp_path, write_hum):
     write_hum(tmp_path / "7_ada_3.wav", 300)
     with pytest.raises(DataError, match="found no recordings of the training split"):
         fsdd("test", root=tmp_path)
-    with pytest.raises(DataError, match=r"found 1 to split \(ada\)"):
+    with pytest.raises(DataError, match=r"found 1 speakers, of which"):
         fsdd("test", root=tmp_path, split_by="speaker")
     write_hum(tmp_path / "seven.wav", 300)
     with pytest.raises(DataError, match=r"seven\.wav: found this name, wanted digit_speaker_index"):

@@ -14,6 +14,13 @@ from genzoo_rwae.errors import DataError
 BESIDE = Path(__file__).parents[4] / "shared" / "data"
 SPLITS = ("train", "validation", "test")
 STAYS = 20
+# one that is 0 was not measured; written out, for the source's own list to be held against
+NEVER_ZERO = (
+    "ALP", "ALT", "AST", "Albumin", "BUN", "Bilirubin", "Cholesterol", "Creatinine", "DiasABP",
+    "FiO2", "GCS", "Glucose", "HCO3", "HCT", "HR", "K", "Lactate", "MAP", "MechVent", "Mg",
+    "NIDiasABP", "NIMAP", "NISysABP", "Na", "PaCO2", "PaO2", "Platelets", "RespRate", "SaO2",
+    "SysABP", "Temp", "WBC", "Weight", "pH",
+)  # fmt: skip
 
 
 def make_stays(folder, extra=()):
@@ -26,7 +33,8 @@ def make_stays(folder, extra=()):
             "Time,Parameter,Value", f"00:00,RecordID,{1000 + stay}", "00:00,Age,54",
             f"00:00,Gender,{stay % 3 - 1}", "00:00,Weight,-1", f"00:07,GCS,{stay + 2}",
             f"00:59,GCS,{stay + 4}", "01:10,Temp,-17.8", "02:30,MAP,0", "02:30,pH,735",
-            "03:10,Urine,0", "03:20,Novel,5", f"48:00,MAP,{50 + stay}", *extra,
+            "03:10,Urine,0", "03:10,TroponinI,0", "03:10,TroponinT,0", "03:20,Novel,5",
+            *(f"04:00,{name},0" for name in NEVER_ZERO), f"48:00,MAP,{50 + stay}", *extra,
         ]  # fmt: skip
         (folder / "set-a" / f"{1000 + stay}.txt").write_text("\n".join(rows) + "\n")
     (folder / "Outcomes-a.txt").write_text("\n".join(outcomes) + "\n")
@@ -64,10 +72,18 @@ def test_an_hour_has_the_mean_of_what_was_measured_in_it(stays):
 
 def test_all_channels_are_thirty_seven(stays):
     data, _, x = of("train", stays, channels="all")
-    urine, acid = (data.info.display.names.index(name) for name in ("Urine", "pH"))
+    names = data.info.display.names
     assert data.info.frame_shape == (37,)
-    assert (x[:, 3, urine] == 0).all()  # urine may be 0
-    assert np.isnan(x[..., acid]).all()  # 735 is no pH
+    assert np.isnan(x[..., names.index("pH")]).all()  # 735 is no pH
+
+
+def test_only_urine_and_troponin_may_be_zero(stays):
+    data, _, x = of("train", stays, channels="all")
+    place = data.info.display.names.index
+    may = ["Urine", "TroponinI", "TroponinT"]
+    assert {*may, *NEVER_ZERO} == set(data.info.display.names)
+    assert (x[:, 3, [place(name) for name in may]] == 0).all()
+    assert np.isnan(x[:, 4, [place(name) for name in NEVER_ZERO]]).all()
 
 
 def test_splits_are_by_patient_and_lose_none(stays):
@@ -106,16 +122,20 @@ def test_a_stay_without_a_measurement_is_left_out(stays):
 )
 def test_a_bad_row_is_named(tmp_path, row, found):
     make_stays(tmp_path / "bad", extra=(row,))
-    with pytest.raises(DataError, match=rf"1000\.txt:14: found .*{found}"):
+    line = len((tmp_path / "bad" / "set-a" / "1000.txt").read_text().splitlines())
+    with pytest.raises(DataError, match=rf"1000\.txt:{line}: found .*{found}"):
         physionet("train", root=tmp_path / "bad")
 
 
 def test_what_is_missing_is_named(stays):
-    (stays / "set-a" / "1000.txt").write_text("a,b\n1,2\n")
+    path = stays / "set-a" / "1000.txt"
+    whole = path.read_text()
+    path.write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"1000\.txt:1: found the header a,b"):
         physionet("train", root=stays)
-    (stays / "set-a" / "1000.txt").rename(stays / "set-a" / "7.txt")
-    with pytest.raises(DataError, match=r"7\.txt:1|no outcome of 7"):
+    path.write_text(whole)
+    path.rename(stays / "set-a" / "7.txt")
+    with pytest.raises(DataError, match=r"Outcomes-a\.txt: found no outcome of 7, wanted"):
         physionet("train", root=stays)
     (stays / "Outcomes-a.txt").unlink()
     with pytest.raises(DataError, match=r"found 20 stays in set-a and no Outcomes-a\.txt"):

@@ -90,6 +90,10 @@ def test_splits_by_time_share_no_step_and_keep_their_gap(one, gap):
     assert all((np.diff(windows, axis=1) == 1).all() for windows in steps.values())
 
 
+def test_a_validation_share_of_0_is_an_empty_split(one):
+    assert len(series("validation", path=one, time="time", length=6, validation=0)) == 0
+
+
 def test_splits_by_time_cut_all_series_at_the_same_time(tmp_path):
     rows = [(day, who, day) for who, days in (("x", range(40)), ("y", range(20, 60)))
             for day in days]  # fmt: skip
@@ -329,6 +333,38 @@ def test_time_zones_are_minded(tmp_path):
     assert not series("train", path=path, time="t", length=2, gap=0).info.missing
 
 
+@pytest.mark.parametrize(
+    ("first", "later", "wanted"),
+    [("", "+01:00", "without"), ("+01:00", "", "with"), ("Z", "", "with")],
+)
+def test_dates_with_and_without_a_time_zone_are_not_mixed(tmp_path, first, later, wanted):
+    rows = [(f"2020-03-01T{hour:02}:00:00{first if hour < 20 else later}", hour)
+            for hour in range(24)]  # fmt: skip
+    path = written(tmp_path / "x.csv", ("t", "a"), rows)
+    with pytest.raises(
+        DataError,
+        match=rf"x\.csv:22: column 't': found '2020-03-01T20.*a date {wanted} a time zone",
+    ):
+        series("train", path=path, time="t", length=2, gap=0)
+
+
+def test_times_too_many_steps_from_0_are_refused(one, tmp_path):
+    with pytest.raises(DataError, match=r"one\.csv:2: found a time of 1\.58.*larger `step`"):
+        series("train", path=one, time="time", step=1e-10, length=2)
+    rows = [("far", 1e20, 0), *(("near", step, step) for step in range(40))]
+    path = written(tmp_path / "x.csv", ("who", "t", "a"), rows)
+    with pytest.raises(DataError, match=r"x\.csv:2: found a time of 1e\+20, wanted"):
+        series("train", path=path, time="t", entity="who", split_by="time", length=2)
+
+
+@pytest.mark.parametrize("size", [1e300, 1.7e308])
+def test_values_too_large_to_scale_are_refused(tmp_path, size):
+    rows = [(step, step, size if step % 3 else -step) for step in range(40)]
+    path = written(tmp_path / "x.csv", ("t", "a", "b"), rows)
+    with pytest.raises(DataError, match=r"x\.csv: column 'b': found values up to 1\.?7?e\+30"):
+        series("train", path=path, time="t", length=2)
+
+
 def test_a_file_that_has_changed_is_read_again(one):
     before = series("train", path=one, time="time", length=6)
     one.write_text(one.read_text().replace(",0,", ",-1000,", 1))
@@ -363,9 +399,9 @@ GOOD = "time,a\n" + "".join(f"{k},{k}\n" for k in range(40))
         (GOOD, {"time": "when"}, r"found no column 'when'"),
         ("time,a\n1,x\n2,y\n", {}, "no column of numbers"),
         (GOOD, {"length": 60}, r"no train sequence of 60 steps in 32 steps"),
-        (GOOD, {"length": 5, "test": 0.05}, r"no validation .* in 0 steps .*`gap` below 5"),
+        (GOOD, {"length": 5, "test": 0.05}, "no validation sequence .* in 0 steps .*`gap` below 5"),
         (GOOD, {"length": 5, "gap": 1, "test": 0.1}, "no validation .* of 5 steps in 3 steps"),
-        (GOOD, {"length": 5, "validation": 0, "test": 0.2}, r"no test .* 3 steps .*`gap` below 5"),
+        (GOOD, {"length": 5, "validation": 0, "test": 0.2}, r"no test .* in 3 .*`gap` below 5"),
         ("time,who,a\n1,,1\n2,,2\n", {"entity": "who"}, r"x\.csv:2: column 'who': found nothing"),
         ("time,who,a\n1,x,1\n2,x,2\n1,y,1\n", {"entity": "who"}, "found 2 entities, of which"),
         ("time,who,a\n1,x,1\n1,y,2\n", {"entity": "who"}, "a single row for every entity"),

@@ -8,7 +8,7 @@ import torch
 from genzoo_rwae_plugins.sources.timit import timit
 from genzoo_rwae_plugins.sources.timit_files import PHONES, read_phones
 
-from genzoo_rwae.errors import DataError
+from genzoo_rwae.errors import DataError, OptionError
 
 SPLITS = ("train", "validation", "test")
 RATE = 16_000
@@ -77,6 +77,13 @@ def test_a_quarter_of_the_samples_women_and_men_are_tested(sample):
     assert len(set.union(*heard.values())) == 16
     for names in heard.values():
         assert sum(name[0] == "f" for name in names) == len(names) / 2
+
+
+@pytest.mark.parametrize("split_by", ["speaker", "recording"])
+def test_a_validation_share_that_leaves_nothing_is_the_option_to_blame(sample, split_by):
+    with pytest.raises(OptionError, match="leave nothing to train on") as refused:
+        timit("train", root=sample, split_by=split_by, validation=0.9)
+    assert refused.value.option == "validation"
 
 
 @pytest.mark.parametrize("layout", ["whole", "sample"])
