@@ -109,7 +109,7 @@ def rotary(x_BHTK: Tensor, /, *, base: float = 10_000.0) -> Tensor:
 
     Args:
         x_BHTK: [B, H, T, K], K even.
-        base: of the angles; the slowest plane turns once in about 2π base steps.
+        base: of the angles; the slowest plane turns once in 2π base^(1−2/K) steps.
 
     Returns:
         [B, H, T, K], of the same dtype; turned in float32 or better.

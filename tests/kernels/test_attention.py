@@ -259,6 +259,14 @@ def test_rotary_positions_keep_lengths_and_dtype_and_the_first_step() -> None:
     torch.testing.assert_close(got.double(), wanted, rtol=0.01, atol=0.02)
 
 
+def test_the_slowest_rotary_plane_turns_once_in_the_steps_that_its_docstring_says() -> None:
+    base, width, steps = (25 / math.pi) ** 2, 4, 50
+    assert 2 * math.pi * base ** (1 - 2 / width) == pytest.approx(steps)
+    got = rotary(torch.ones(1, 1, steps + 1, width, dtype=torch.float64), base=base)[0, 0, :, -2:]
+    torch.testing.assert_close(got[steps], got[0])
+    torch.testing.assert_close(got[steps // 2], -got[0])
+
+
 def test_rotary_positions_of_an_odd_width_are_refused() -> None:
     with pytest.raises(ValueError, match="heads are 3 wide"):
         rotary(torch.zeros(1, 1, 2, 3))

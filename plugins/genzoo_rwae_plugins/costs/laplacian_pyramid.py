@@ -31,7 +31,8 @@ def laplacian_pyramid(
 
     c(x, x̂) = Σ_j 4^j ‖L_j(x) − L_j(x̂)‖₁: images [B, T, C, H, W] twice to [B, T]. L_j, j = 0, 1, ...
     is what is lost when the image, halved j times, is halved once more; the last level is what is
-    left. Since a level has a quarter of the pixels of the one before, 4^j lets all count alike.
+    left. 4^j makes up for the fewer pixels of coarse levels, of which each has a quarter of the one
+    before.
 
     Args:
         levels: levels, the last one included; null: as many as leave sides of 4 pixels or more.

@@ -6,12 +6,8 @@ Shapes: N frames, C H W a frame, H also the width of a feature where it is the o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 
-import torch
-from einops import rearrange
 from pydantic import PositiveInt
-from torch import Tensor, nn
 
 from genzoo_rwae.components import frame_decoder, frame_encoder, hookimpl
 from genzoo_rwae_plugins.frames.halving import (
@@ -22,12 +18,13 @@ from genzoo_rwae_plugins.frames.halving import (
     image_sides,
     widths,
 )
+from genzoo_rwae_plugins.frames.maps import FromMap, ToMap
 
 __all__ = ["ConvFrameDecoder", "ConvFrameEncoder"]
 
 
 @frame_encoder("conv")
-class ConvFrameEncoder(nn.Module):
+class ConvFrameEncoder(ToMap):
     """Strided 4x4 convolutions that halve the frame until a side of 4 is left (DCGAN).
 
     Args:
@@ -54,22 +51,14 @@ class ConvFrameEncoder(nn.Module):
         width: PositiveInt = 128,
         norm: Norm = "group",
     ) -> None:
-        super().__init__()
-        self.width = width
         sizes = halvings(image_sides(frame_shape))
         after = widths(channels, largest, len(sizes) - 1)
-        self.layers = halving_layers(frame_shape[0], after, norm, axes=2)
-        self.out = nn.Linear(after[-1] * prod(sizes[-1]), width)
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, width]."""
-        h_NCHW = self.layers(x_NCHW)
-        out: Tensor = self.out(rearrange(h_NCHW, "n c h w -> n (h w c)"))
-        return out
+        layers = halving_layers(frame_shape[0], after, norm, axes=2)
+        super().__init__(layers, (after[-1], *sizes[-1]), width)
 
 
 @frame_decoder("conv")
-class ConvFrameDecoder(nn.Module):
+class ConvFrameDecoder(FromMap):
     """Transposed 4x4 convolutions that double a small map up to the frame's size (DCGAN).
 
     Args:
@@ -93,21 +82,10 @@ class ConvFrameDecoder(nn.Module):
         largest: PositiveInt = 8,
         norm: Norm = "batch",
     ) -> None:
-        super().__init__()
         sizes = halvings(image_sides(frame_shape))[::-1]
         after = [frame_shape[0], *widths(channels, largest, len(sizes) - 1)][::-1]
-        self.smallest = (after[0], *sizes[0])
-        self.into = nn.Linear(width, prod(self.smallest))
+        super().__init__(width, (after[0], *sizes[0]))
         self.layers = doubling_layers(sizes, after, norm)
-
-    def forward(self, h_NH: Tensor) -> Tensor:
-        """[N, width] to [N, C, H, W], before any squashing."""
-        channels, height, width = self.smallest
-        h_NCHW = rearrange(
-            self.into(h_NH), "n (h w c) -> n c h w", c=channels, h=height, w=width
-        ).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.layers(h_NCHW)
-        return out
 
 
 @hookimpl

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, pairwise
-from math import prod
 
-import torch
-from einops import rearrange
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from genzoo_rwae.components import frame_decoder, frame_encoder, hookimpl
 from genzoo_rwae_plugins.frames.halving import Norm, halvings, image_sides, norm_layers, widths
+from genzoo_rwae_plugins.frames.maps import FromMap, ToMap
 
 __all__ = ["ResidualBlock", "ResidualFrameDecoder", "ResidualFrameEncoder"]
 
@@ -39,7 +37,7 @@ class ResidualBlock(nn.Module):
 
 
 @frame_encoder("residual")
-class ResidualFrameEncoder(nn.Module):
+class ResidualFrameEncoder(ToMap):
     """Residual blocks behind strided convolutions that halve the frame until a side of 4 is left.
 
     Args:
@@ -67,8 +65,6 @@ class ResidualFrameEncoder(nn.Module):
         width: PositiveInt = 128,
         norm: Norm = "group",
     ) -> None:
-        super().__init__()
-        self.width = width
         sizes = halvings(image_sides(frame_shape))
         sequence = [frame_shape[0], *widths(channels, largest, len(sizes) - 1)]
         layers: list[nn.Module] = []
@@ -76,18 +72,11 @@ class ResidualFrameEncoder(nn.Module):
             layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=norm == "none"))
             layers += [ResidualBlock(after, norm) for _ in range(blocks)]
         layers += [*norm_layers(norm, sequence[-1]), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers)
-        self.out = nn.Linear(sequence[-1] * prod(sizes[-1]), width)
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, width]."""
-        h_NCHW = self.layers(x_NCHW)
-        out: Tensor = self.out(rearrange(h_NCHW, "n c h w -> n (h w c)"))
-        return out
+        super().__init__(nn.Sequential(*layers), (sequence[-1], *sizes[-1]), width)
 
 
 @frame_decoder("residual")
-class ResidualFrameDecoder(nn.Module):
+class ResidualFrameDecoder(FromMap):
     """Residual blocks on a small map, doubled by pixel shuffle up to the frame's size.
 
     Args:
@@ -114,11 +103,9 @@ class ResidualFrameDecoder(nn.Module):
         blocks: PositiveInt = 1,
         norm: Norm = "batch",
     ) -> None:
-        super().__init__()
         sizes = halvings(image_sides(frame_shape))[::-1]
         sequence = [frame_shape[0], *widths(channels, largest, len(sizes) - 1)][::-1]
-        self.smallest = (sequence[0], *sizes[0])
-        self.into = nn.Linear(width, prod(self.smallest))
+        super().__init__(width, (sequence[0], *sizes[0]))
         layers: list[nn.Module] = []
         channels_of, sides_of = pairwise(sequence), pairwise(sizes)
         for (before, after), (small, large) in zip(channels_of, sides_of, strict=True):
@@ -130,15 +117,6 @@ class ResidualFrameDecoder(nn.Module):
             if any(odd):
                 layers.append(nn.ReplicationPad2d((0, odd[1], 0, odd[0])))
         self.layers = nn.Sequential(*layers)
-
-    def forward(self, h_NH: Tensor) -> Tensor:
-        """[N, width] to [N, C, H, W], before any squashing."""
-        channels, height, width = self.smallest
-        h_NCHW = rearrange(
-            self.into(h_NH), "n (h w c) -> n c h w", c=channels, h=height, w=width
-        ).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.layers(h_NCHW)
-        return out
 
 
 def _layers(before: int, after: int, norm: Norm, *, bias: bool) -> list[nn.Module]:

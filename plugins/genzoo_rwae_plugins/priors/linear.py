@@ -27,8 +27,9 @@ class LinearPrior(MarkovPrior):
     """z_t = A z_t−1 + B a + σ ε_t, from N(0, I), with all |eigenvalues of A| ≤ `radius` ≤ 1.
 
     A = radius · M / max(1, ‖M‖₂) with a free matrix M. The largest singular value bounds every
-    eigenvalue and |A^t z| ≤ radius^t |z|, so that no roll-out explodes. B a is a push that the
-    context, if there is one, gives at every step.
+    eigenvalue and |A^t z| ≤ radius^t |z|, so that no roll-out grows exponentially. Below radius 1
+    its mean and variance stay bounded; at 1 pushes may add up, and noise to a random walk. B a is a
+    push that the context, if there is one, gives at every step.
 
     Args:
         radius: largest singular value of A. At 1, what never fades away is allowed.

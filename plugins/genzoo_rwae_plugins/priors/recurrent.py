@@ -11,31 +11,21 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from genzoo_rwae.codes import DiagonalGaussian, Draw, DynamicPrior
-from genzoo_rwae_plugins.priors.bounds import (
-    First,
-    Variances,
-    anchored,
-    before,
-    beside,
-    bounded_mean,
-)
+from genzoo_rwae.codes import DiagonalGaussian, Draw
+from genzoo_rwae_plugins.priors.bounded import BoundedPrior
+from genzoo_rwae_plugins.priors.bounds import First, before, beside
 
 __all__ = ["RecurrentPrior"]
 
 
-class RecurrentPrior(DynamicPrior):
+class RecurrentPrior(BoundedPrior):
     """P(z_t | z_<t) = N(μ, diag σ²) of a recurrent net over the codes so far.
 
-    A prior of one's own is a subclass that says which net.
+    A prior of one's own is a subclass that says which net. What bounds the laws, and their anchor,
+    are those of BoundedPrior.
 
     Args:
         hidden: width of the net's state.
-        bound: largest absolute mean; unbounded, codes drift to standard deviations of 7.
-        smallest_sd: smallest standard deviation.
-        largest_sd: largest standard deviation.
-        first: law of the first code: `standard` is N(0, I), which anchors the scale; `learnt` is
-            the net's.
 
     Raises:
         OptionError: the smallest standard deviation is above the largest.
@@ -55,14 +45,13 @@ class RecurrentPrior(DynamicPrior):
         largest_sd: PositiveFloat = 1.5,
         first: First = "standard",
     ) -> None:
-        super().__init__()
-        self.size, self.bound, self.first = size, bound, first
-        self.variances = Variances(smallest_sd, largest_sd)
+        super().__init__(
+            size, bound=bound, smallest_sd=smallest_sd, largest_sd=largest_sd, first=first
+        )
         # in a saved model its weights have the net's own name
         self.name = self.recurrence.__name__.lower()
         self.add_module(self.name, self.recurrence(size + context, hidden, batch_first=True))
-        self.mean = nn.Linear(hidden, size)
-        self.log_variance = nn.Linear(hidden, size)
+        self.read_off(hidden)
 
     def along(
         self, z_BTD: Tensor, context_BC: Tensor | None = None
@@ -99,8 +88,3 @@ class RecurrentPrior(DynamicPrior):
         """States [B, T, S] in float32, and what to go on from."""
         state_BTS, memory = getattr(self, self.name)(beside(z_BTD, context_BC), memory)
         return state_BTS.float(), memory
-
-    def _law(self, state_BTS: Tensor, *, starts: bool) -> DiagonalGaussian:
-        mean_BTD = bounded_mean(self.mean(state_BTS), self.bound)
-        law = DiagonalGaussian(mean_BTD, self.variances.log_variance(self.log_variance(state_BTS)))
-        return anchored(law) if starts and self.first == "standard" else law

@@ -11,23 +11,17 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from genzoo_rwae.codes import DiagonalGaussian, Draw, DynamicPrior
+from genzoo_rwae.codes import DiagonalGaussian, Draw
 from genzoo_rwae.components import hookimpl, prior
-from genzoo_rwae_plugins.priors.bounds import (
-    First,
-    Variances,
-    anchored,
-    before,
-    beside,
-    bounded_mean,
-)
+from genzoo_rwae_plugins.priors.bounded import BoundedPrior
+from genzoo_rwae_plugins.priors.bounds import First, before, beside
 from genzoo_rwae_plugins.steps.transformer import Tokens, TransformerLayers
 
 __all__ = ["TransformerPrior"]
 
 
 @prior("transformer")
-class TransformerPrior(DynamicPrior):
+class TransformerPrior(BoundedPrior):
     """P(z_t | z_<t) = N(μ, diag σ²) of causal attention over the codes so far.
 
     Positions are rotations, so that paths have any length. The state of a step is the last hidden
@@ -37,11 +31,6 @@ class TransformerPrior(DynamicPrior):
         hidden: width of the net, and of the state; a multiple of twice the heads.
         layers: number of layers.
         heads: attention heads of a layer.
-        bound: largest absolute mean.
-        smallest_sd: smallest standard deviation.
-        largest_sd: largest standard deviation.
-        first: law of the first code: `standard` is N(0, I), which anchors the scale; `learnt` is
-            the net's.
 
     Raises:
         OptionError: the smallest standard deviation is above the largest; `hidden` cannot be
@@ -65,9 +54,9 @@ class TransformerPrior(DynamicPrior):
         largest_sd: PositiveFloat = 1.5,
         first: First = "standard",
     ) -> None:
-        super().__init__()
-        self.size, self.bound, self.first = size, bound, first
-        self.variances = Variances(smallest_sd, largest_sd)
+        super().__init__(
+            size, bound=bound, smallest_sd=smallest_sd, largest_sd=largest_sd, first=first
+        )
         self.into = nn.Linear(size + context, hidden)
         self.start = nn.Parameter(0.02 * torch.randn(hidden))
         self.layers = TransformerLayers(
@@ -81,8 +70,7 @@ class TransformerPrior(DynamicPrior):
                 backend="auto",
             )
         )
-        self.mean = nn.Linear(hidden, size)
-        self.log_variance = nn.Linear(hidden, size)
+        self.read_off(hidden)
 
     def along(
         self, z_BTD: Tensor, context_BC: Tensor | None = None
@@ -92,9 +80,7 @@ class TransformerPrior(DynamicPrior):
         # no code is before the first step, which is not the same as a code of zeros
         h_BTH = torch.cat([h_BTH[:, :1] + self.start, h_BTH[:, 1:]], dim=1)
         state_BTH = self.layers(h_BTH).float()
-        mean_BTD = bounded_mean(self.mean(state_BTH), self.bound)
-        law = DiagonalGaussian(mean_BTD, self.variances.log_variance(self.log_variance(state_BTH)))
-        return (anchored(law) if self.first == "standard" else law), state_BTH
+        return self._law(state_BTH, starts=True), state_BTH
 
     def roll_out(
         self,

@@ -175,6 +175,18 @@ def test_more_blocks_go_to_every_map():
         assert [blocks(build((1, 33, 70), blocks=count)) for count in (1, 2)] == [3, 6]
 
 
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+def test_the_layer_that_draws_a_residual_frame_has_a_bias_whatever_the_norm(norm):
+    net, h = DECODERS["residual"]((3, 33, 16), norm=norm).eval(), torch.randn(2, 5)
+    dark = net(h)
+    *inner, last = [module for module in net.modules() if isinstance(module, torch.nn.Conv2d)]
+    with torch.no_grad():
+        last.bias += 1
+    torch.testing.assert_close(net(h), dark + 1)
+    # a normalisation has shifts of its own
+    assert {layer.bias is not None for layer in inner} == {norm == "none"}
+
+
 def test_the_last_pixel_of_an_odd_side_is_the_one_beside_it():
     frame = DECODERS["residual"]((1, 9, 13)).eval()(torch.randn(2, 5))
     assert torch.equal(frame[..., 8, :], frame[..., 7, :])

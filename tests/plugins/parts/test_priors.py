@@ -20,6 +20,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from genzoo_rwae.codes import DiagonalGaussian, draw_mean, draw_sample
 from genzoo_rwae.errors import OptionError
+from genzoo_rwae.testing import check_prior
 
 SHARED = [HealthCheck.function_scoped_fixture]  # it makes a prior anew whenever it is called
 NETS = {"lstm": LstmPrior, "gru": GruPrior, "transformer": TransformerPrior}
@@ -185,6 +186,11 @@ def test_saved_weights_have_the_names_that_they_always_had():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("build", NETS.values(), ids=NETS)
+def test_the_kit_holds_with_a_learnt_first_law_which_is_told_the_context(build):
+    check_prior(build, hidden=8, first="learnt")
+
+
 # -- transformer ------------------------------------------------------------------------------
 
 
@@ -239,6 +245,14 @@ def test_steps_of_a_random_walk_learn_or_stay():
         optimizer.step()
     found = learnt.along(z)[0].sd[0, 1]
     torch.testing.assert_close(found, torch.full((3,), 0.8), rtol=0.05, atol=0)
+
+
+def test_the_steps_of_a_random_walk_are_a_tenth_to_ten_times_their_sd():
+    prior = RandomWalkPrior(2, sd=0.3)
+    with torch.no_grad():
+        prior.said.copy_(torch.tensor([-1e3, 1e3]))
+        sd_D = prior.along(torch.zeros(1, 2, 2))[0].sd[0, 1]
+    torch.testing.assert_close(sd_D, torch.tensor([0.03, 3.0]))
 
 
 @settings(max_examples=25, deadline=None)
@@ -304,6 +318,17 @@ def test_the_context_pushes_linear_dynamics_at_every_step_but_the_first():
     wanted = prior.push.weight.T[:, None].expand(3, 3, 2)
     torch.testing.assert_close((pushed - free)[:, 1:], wanted)
     assert (pushed[:, 0] == 0).all()
+
+
+def test_pushes_add_up_at_radius_one_and_stay_bounded_below_it():
+    for radius, wanted in ((1.0, 400.0), (0.9, 1 / (1 - 0.9))):
+        prior = LinearPrior(1, 1, radius=radius)
+        with torch.no_grad():
+            prior.free.fill_(2.0)
+            prior.push.weight.fill_(1.0)
+            start, told = torch.zeros(1, 1, 1), torch.ones(1, 1)
+            path = prior.roll_out(1, 400, draw_mean, start, told)
+        assert path[0, -1].item() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_independent_codes_are_standard_normal_whatever_came_before():

@@ -608,6 +608,14 @@ class DoesNotListen(ToldChain):
         return super().step(z, None if context_BC is None else torch.ones_like(context_BC))
 
 
+@mutant("prior", "told")
+class DoesNotListenAtFirst(ToldChain):
+    def step(self, z: Tensor, context_BC: Tensor | None) -> DiagonalGaussian:
+        law, untold = super().step(z, context_BC), super().step(z, None)
+        later_BT1 = z.any(-1, keepdim=True)
+        return DiagonalGaussian(torch.where(later_BT1, law.mean, untold.mean), law.log_variance)
+
+
 @mutant("prior", "along what it rolled")
 class ToldInTrainingAlone(ToldChain):
     def roll_out(
