@@ -135,9 +135,18 @@ def common_step(entities: Sequence[Rows]) -> float:
             what = "the time of the row before again" if same else "an earlier time than before"
             mend = "keep one row of each time, or say `step` to average" if same else "sort by time"
             whose = f" of '{rows.name}'" if len(entities) > 1 else ""
+            # rows of several stations in one file look like this as well
+            apart = (
+                ""
+                if len(entities) > 1
+                else (
+                    ", or, if rows are of several series, name the column that tells them apart in "
+                    "`entity`"
+                )
+            )
             raise DataError(
                 f"{rows.path}:{rows.lines_N[row]}: found {what}{whose}, wanted times that rise; "
-                f"{mend}"
+                f"{mend}{apart}"
             )
     gaps = np.concatenate([np.diff(rows.times_N) for rows in entities])
     if not len(gaps):

@@ -389,7 +389,7 @@ GOOD = "time,a\n" + "".join(f"{k},{k}\n" for k in range(40))
         (GOOD + "40,1_000\n", {}, r"x\.csv:42: column 'a': found '1_000'"),
         ("t;a\n1;3,5\n", {"time": "t", "values": ("a",)}, r":2: .*'3,5'.*decimals with a point"),
         (GOOD + "\n\n39,4\n", {}, r"x\.csv:44: found the time of the row before again.*`step`"),
-        (GOOD + "3,4\n", {}, r"x\.csv:42: found an earlier time than before.*sort by time"),
+        (GOOD + "3,4\n", {}, r"x\.csv:42: found an earlier time .*sort by time, or, .* `entity`"),
         (GOOD + "40.5,4\n", {}, r"x\.csv:42: found a time 40\.5 steps after .*say `step`"),
         (GOOD + "1e9,4\n", {}, r"x\.csv:42: found 1,000,000,001 steps for 41 rows"),
         (GOOD + "noon,4\n", {}, r"x\.csv:42: column 'time': found 'noon', wanted a finite number"),
