@@ -121,7 +121,7 @@ def _registered_as(definition: Definition) -> list[tuple[str, str]]:
 
 
 def _options(definition: Definition, tree: ast.Module, prefix: str) -> Iterator[DescribedOption]:
-    texts = _argument_texts(ast.get_docstring(definition) or "")
+    texts = _option_texts(definition, tree)
     if isinstance(definition, ast.ClassDef) and (base := _inherited_init(definition, tree)):
         for option in _options(*base, prefix):
             yield replace(option, help=texts.get(option.name, option.help))
@@ -138,6 +138,15 @@ def _options(definition: Definition, tree: ast.Module, prefix: str) -> Iterator[
             None if default is None else _default_text(default, tree),
             texts.get(name, ""),
         )
+
+
+def _option_texts(definition: Definition, tree: ast.Module) -> dict[str, str]:
+    """What its docstring says of arguments, or those of its bases where it says nothing."""
+    texts: dict[str, str] = {}
+    for base in reversed(definition.bases if isinstance(definition, ast.ClassDef) else []):
+        if found := _find(tree, ast.unparse(base)):
+            texts |= _option_texts(*found)
+    return texts | _argument_texts(ast.get_docstring(definition) or "")
 
 
 def _inherited_init(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genzoo_rwae.padding import mean_of_steps, true_steps
+
 __all__ = ["frames_seen", "movement", "with_presence"]
 
 
@@ -39,7 +41,7 @@ def frames_seen(
     if most is None:
         raise ValueError(f"frames = {frames!r}; wanted all, shuffled, subset or one")
     drawn_BT = torch.rand(x_BT.shape[:2], generator=generator)
-    drawn_BT[torch.arange(length) >= lengths_B.cpu()[:, None]] = 2.0  # padding last
+    drawn_BT[~true_steps(length, lengths_B, drawn_BT.device)] = 2.0  # padding last
     order_BK = drawn_BT.argsort(dim=1)[:, :most].to(x_BT.device)
     rows_B1 = torch.arange(len(x_BT), device=x_BT.device)[:, None]
     return x_BT[rows_B1, order_BK], lengths_B.clamp_max(most)
@@ -62,8 +64,4 @@ def movement(features: str, h_BTH: Tensor, lengths_B: Tensor) -> Tensor:
         return torch.cat([torch.zeros_like(h_BTH[:, :1]), h_BTH.diff(dim=1)], dim=1)
     if features != "mean-free":
         raise ValueError(f"features = {features!r}; wanted all, differences or mean-free")
-    steps_T = torch.arange(h_BTH.shape[1], device=h_BTH.device)
-    lengths_B1 = lengths_B.to(h_BTH.device)[:, None]
-    mask_BT1 = (steps_T < lengths_B1)[..., None]
-    mean_B1H = ((h_BTH * mask_BT1).sum(1) / lengths_B1)[:, None]
-    return h_BTH - mean_B1H
+    return h_BTH - mean_of_steps(h_BTH, lengths_B)[:, None]
