@@ -21,6 +21,8 @@ from genzoo_rwae.spec import load_spec, render
 PICTURES = {
     "swap.png": "Rows share a static code, columns a motion; the donors stand at the edges.",
     "reconstruction.png": "Test sequences above their reconstructions.",
+    "actions.png": "A row for every action that the model tells apart: its index, how many test "
+    "sequences have it, those that have it most surely, and samples with it.",
     "sample.png": "Unconditional samples.",
     "rollout.png": "Samples four times as long as the training sequences.",
 }
@@ -49,7 +51,8 @@ def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> N
     train = [row for row in history if row["split"] == "train"][-1]
     folder = page.parent / page.stem
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PICTURES:
+    pictures = {n: said for n, said in PICTURES.items() if (run / "pictures" / n).is_file()}
+    for name in pictures:
         shutil.copy(run / "pictures" / name, folder / name)
     (folder / "spec.yaml").write_text(render(spec, origins=False))
     versions = ", ".join(f"{name} {number}" for name, number in resolved["versions"].items())
@@ -75,7 +78,7 @@ def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> N
     if notes:
         parts += ["## Reading them", notes.read_text().strip()]
     parts += ["## Over training time", progress_table(history), "## Pictures"]
-    parts += [f"![{said}]({page.stem}/{name})\n\n{said}" for name, said in PICTURES.items()]
+    parts += [f"![{said}]({page.stem}/{name})\n\n{said}" for name, said in pictures.items()]
     parts += [f"The spec with all defaults filled in: [spec.yaml]({page.stem}/spec.yaml)."]
     page.write_text("\n\n".join(parts) + "\n")
 
