@@ -42,6 +42,7 @@ OURS = ("eager", "tiled", "fused", "compiled")
 MOST_TILED = 32768  # 100,000 rows take it about ten minutes
 CLAIM = 5.0  # times faster than each of RIVALS is what `fused` claims, at the shapes of `claimed`
 RIVALS = ("plain torch", "geomloss")
+MOST_WIDE_KEOPS = 128  # columns; on a CPU its kernels of wider rows take minutes a call
 MOST_PLAIN = 4096  # rows up to which an implementation with O(n²) memory is tried
 
 
@@ -116,13 +117,15 @@ def peers(kernel: Imq | Rbf) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
 
 
 def implementations(
-    n: int, kernel: Imq | Rbf, skip: set[str]
+    n: int, d: int, kernel: Imq | Rbf, skip: set[str]
 ) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """Everything that can be tried at n rows, plain torch first."""
     found: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
     if n <= MOST_PLAIN:
         found["plain torch"] = lambda x, y: plain(x, y, kernel)
         found |= peers(kernel)
+        if d > MOST_WIDE_KEOPS:
+            found.pop("KeOps", None)
     for backend in OURS:
         if n > MOST_PLAIN and backend in ("eager", "compiled"):
             continue
@@ -144,7 +147,7 @@ def measure(
         return lambda: torch.autograd.grad(call(x, y).sum(), (x, y))
 
     calls, seconds, memory = {}, {}, {}
-    for name, call in implementations(n, kernel, skip).items():
+    for name, call in implementations(n, d, kernel, skip).items():
         try:
             if n < LARGE[0]:
                 step(call)()  # builds, compiles, warms up

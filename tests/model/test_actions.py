@@ -181,6 +181,20 @@ def test_augmentations_change_what_the_dynamic_encoder_sees_in_training_alone(cl
     )
 
 
+@pytest.mark.parametrize("gradient", ["all", "own"])
+def test_decoder_and_prior_train_the_action_only_where_they_may(clips, gradient):
+    model = make(ACTION(prior="given-action", gradient=gradient))
+    passed = model(clips, LENGTHS, torch.Generator().manual_seed(0))
+    codes = passed.codes
+    loss = passed.x_hat_BK.square().sum() + codes.dynamic.posterior.kl(codes.dynamic.prior).sum()
+    loss.backward(retain_graph=True)
+    told = [p.grad is not None and bool(p.grad.any()) for p in model.action_head.parameters()]
+    assert told == [gradient == "all"] * len(told)
+    codes.action.sample[:, 0].sum().backward()  # its own terms always do
+    for name, parameter in model.action_head.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
 # -- labels -----------------------------------------------------------------------------------
 
 

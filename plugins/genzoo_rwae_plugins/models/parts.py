@@ -82,6 +82,9 @@ class ActionPart:
         prior: `given-action` tells the dynamic prior the action; `same-for-all` does not.
         relaxation: samples in training are `relaxed` (Gumbel-softmax) or one-hot with the gradient
             of relaxed ones (`straight-through`).
+        gradient: who trains q(a | z^m): `all`, the decoder and the dynamic prior as well; `own`,
+            the objective's terms of the action alone. The direction that a character faces is
+            learnt before its moves, and with `all` classes settle on that.
         temperature: of the relaxation at the start.
         coldest: of the relaxation at the end; between them it falls geometrically.
     """
@@ -90,6 +93,7 @@ class ActionPart:
     head: Annotated[Callable[..., Any], Use("action-head")] = RecurrentActionHead
     prior: Literal["given-action", "same-for-all"] = "same-for-all"
     relaxation: Literal["relaxed", "straight-through"] = "relaxed"
+    gradient: Literal["all", "own"] = "all"
     temperature: PositiveFloat = 1.0
     coldest: PositiveFloat = 0.5
 

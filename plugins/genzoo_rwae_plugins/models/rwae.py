@@ -133,7 +133,7 @@ class Rwae(SequenceModel):
         moving_BTH = movement(self.dynamic.features, moving_BTH, lengths_B)
         z_BTD, path = self.dynamic_head(moving_BTH, lengths_B, draw)
         action = self._action(z_BTD, lengths_B, draw)
-        context = (action.sample,) if action and self._tells_prior else ()
+        context = (self._shown(action.sample),) if action and self._tells_prior else ()
         prior, state_BTS = self.dynamic_prior.along(z_BTD, *context)
         return Codes(static, DynamicCode(z_BTD, path, prior, state_BTS), action)
 
@@ -164,6 +164,11 @@ class Rwae(SequenceModel):
     def _tells_prior(self) -> bool:
         return self.action is not None and self.action.prior == "given-action"
 
+    def _shown(self, action_BA: Tensor) -> Tensor:
+        """The action as decoder and prior see it."""
+        own = self.action is not None and self.action.gradient == "own"
+        return action_BA.detach() if own else action_BA
+
     def _action(self, z_BTD: Tensor, lengths_B: Tensor, draw: Draw) -> ActionCode | None:
         if self.action is None or self.action_head is None:
             return None
@@ -175,6 +180,8 @@ class Rwae(SequenceModel):
     def decoded_codes(self, codes: Codes, progress: float) -> Latents:
         """The samples of all codes; 0 for z^c while the decoder does not see it yet."""
         latents = super().decoded_codes(codes, progress)
+        if latents.action_BA is not None:
+            latents = replace(latents, action_BA=self._shown(latents.action_BA))
         if not self.training or progress >= self.static.opens:
             return latents
         return replace(latents, static_BD=torch.zeros_like(latents.static_BD))
