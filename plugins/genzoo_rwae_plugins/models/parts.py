@@ -83,8 +83,8 @@ class ActionPart:
         relaxation: samples in training are `relaxed` (Gumbel-softmax) or one-hot with the gradient
             of relaxed ones (`straight-through`).
         gradient: who trains q(a | z^m): `all`, the decoder and the dynamic prior as well; `own`,
-            the objective's terms of the action alone. The direction that a character faces is
-            learnt before its moves, and with `all` classes settle on that.
+            the objective's terms of the action alone, so that classes do not settle on what the
+            decoder needs first.
         temperature: of the relaxation at the start.
         coldest: of the relaxation at the end; between them it falls geometrically.
     """
