@@ -1,4 +1,4 @@
-"""What a sweep over all pairs of rows of two samples is asked for, and what it gives.
+"""What is asked of sums over all pairs of rows of two samples, and what is given back.
 
 Shapes: B batch, N rows of x, M rows of y, D code width.
 """
@@ -8,7 +8,28 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["ALL", "EVERYTHING", "Kinds", "Sums", "Wanted"]
+__all__ = ["ALL", "EVERYTHING", "Coefficients", "Contrast", "Kinds", "Sums", "Wanted"]
+
+
+class Coefficients(NamedTuple):
+    """What the sums within x, within y and across count in a contrast; numbers or [...]."""
+
+    x: float | Tensor
+    y: float | Tensor
+    across: float | Tensor
+
+
+class Contrast(NamedTuple):
+    """A contrast and what it is made of.
+
+    Attributes:
+        value: [...], float64 where the device has it, or the dtype that was asked for.
+        sums: [..., 3], float64 where the device has it: within x, within y and across; without a
+            graph.
+    """
+
+    value: Tensor
+    sums: Tensor
 
 
 class Kinds(IntFlag):

@@ -16,7 +16,7 @@ from genzoo_rwae_kernels.radial import Radial
 from genzoo_rwae_kernels.samples import Kernel
 from genzoo_rwae_kernels.sweeps import Kinds, Wanted
 from genzoo_rwae_kernels.tiled.by_autograd import PlainSample, sweep_by_autograd
-from genzoo_rwae_kernels.tiled.sweep import sweep
+from genzoo_rwae_kernels.tiled.radial_sweep import sweep
 
 __all__ = ["across", "contrast", "has_own_gradients", "refuses", "within"]
 
@@ -182,11 +182,10 @@ def contrast(
 
     Example:
         >>> from genzoo_rwae_kernels import Imq
-        >>> x_BND, y_BMD = torch.tensor([[[0.0], [2.0]]]), torch.tensor([[[0.0]]])
-        >>> mean_B3 = torch.tensor([[0.5, 0.0, -1.0]], dtype=torch.float64)
-        >>> value_B, sums_B3, *_ = contrast(x_BND, y_BMD, None, None, mean_B3, Imq(scales=[2.0]))
-        >>> value_B.item(), sums_B3.tolist()  # 1/2 twice within x; 1 + 1/2 across
-        (-1.0, [[1.0, 0.0, 1.5]])
+        >>> x_BND, once_B3 = torch.tensor([[[0.0], [2.0]]]), torch.ones(1, 3).double()
+        >>> value_B, sums_B3, *_ = contrast(x_BND, x_BND, None, None, once_B3, Imq(scales=[2.0]))
+        >>> value_B.item(), sums_B3.tolist()  # 1/2 twice, the same, 1 + 1/2 twice
+        (5.0, [[1.0, 1.0, 3.0]])
     """
     with torch.no_grad(), outside_autocast(x_BND.device):
         return sweep(

@@ -68,26 +68,23 @@ def all_meetings(
         left_P, right_P = torch.triu_indices(every, every)
         of_left_P, of_right_P = (left_P >= tiles[0]).long(), (right_P >= tiles[0]).long()
         kind_P = torch.where(of_left_P == of_right_P, of_left_P, 2)
-        group_P = torch.full_like(left_P, 2)
-        group_P[(kind_P == 2) & (right_P == left_P + tiles[0])] = 1
-        group_P[left_P == right_P] = 0
         asked = [bool(kinds & one) for one in (Kinds.WITHIN_X, Kinds.WITHIN_Y, Kinds.ACROSS)]
-        group_P[~torch.tensor(asked)[kind_P]] = 3
-        sizes = torch.bincount(group_P, minlength=4).tolist()
-        order_P = group_P.argsort(stable=True)[: len(group_P) - sizes[3]]
-        groups = order_P.split(sizes[:3])
+        asked_P = torch.tensor(asked)[kind_P]
+        itself_P = left_P == right_P
+        paired_P = (kind_P == 2) & (right_P == left_P + tiles[0])
+        groups = (itself_P, paired_P, ~itself_P & ~paired_P)
+        chosen = [(group_P & asked_P).nonzero().flatten() for group_P in groups]
 
         def of_batch(values_P: Tensor, step: int) -> Tensor:
+            """Of all elements: all of the first group, then of the second, then of the third."""
             elements_B1 = torch.arange(batch).unsqueeze(-1) * step
-            return torch.cat([(values_P[group] + elements_B1).flatten() for group in groups])
+            return torch.cat([(values_P[some_P] + elements_B1).flatten() for some_P in chosen])
 
-        across_P = of_batch(kind_P, 0) == 2
         left_P, right_P, sum_P = (
-            of_batch(left_P, every),
-            of_batch(right_P, every),
-            of_batch(kind_P, 3),
+            of_batch(values_P, step)
+            for values_P, step in ((left_P, every), (right_P, every), (kind_P, 3))
         )
-        once_P = across_P | (left_P == right_P)
+        across_P = sum_P % 3 == 2
         return Meetings(
             height=height,
             tiles=tiles,
@@ -95,10 +92,10 @@ def all_meetings(
             left_P=left_P,
             right_P=right_P,
             sum_P=sum_P,
-            times_P=2.0 - once_P.double(),
+            times_P=2.0 - (across_P | (left_P == right_P)).double(),
             share_P=1.0 - 0.5 * across_P.double(),
-            itself=batch * sizes[0],
-            paired=batch * sizes[1],
+            itself=batch * len(chosen[0]),
+            paired=batch * len(chosen[1]),
         )
 
 
