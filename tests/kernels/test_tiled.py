@@ -143,6 +143,7 @@ def test_products_are_float32_only_where_the_spread_allows_it() -> None:
     for kernel in (Imq(), Rbf()):
         assert products(codes_TND, kernel) == torch.float32
         assert products(codes_TND + 1e4, kernel) == torch.float32
+        assert products(draw(0, 1, 257, 32) + 1e4, kernel) == torch.float32  # one row fills up
         assert products(codes_TND + gap_N1, kernel) == torch.float64
         assert products(codes_TND.double(), kernel) == torch.float64
     assert products(codes_TND, Imq(scales=[1e-4])) == torch.float64
