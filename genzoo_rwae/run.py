@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, SpecError
@@ -96,8 +97,10 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     page = compose_report(run, spec, model, splits, finished=True)
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
         pass
-    minutes = (time.monotonic() - began) / 60
-    console.print(f"done in {minutes:.1f} minutes; open [bold]{page}[/]", highlight=False)
+    seconds = time.monotonic() - began
+    for sentence in zoo.calls.slow(seconds):
+        console.print(f"[yellow]slow:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    console.print(f"done in {seconds / 60:.1f} minutes; open [bold]{page}[/]", highlight=False)
     return model
 
 
