@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
     def plugins(
         context: typer.Context,
         spec: Annotated[
-            str | None, typer.Argument(metavar="[SPEC]", help="Load the plugins of a spec as well.")
+            str | None, typer.Argument(metavar="SPEC", help="Load the plugins of a spec as well.")
         ] = None,
         hooks: Annotated[bool, typer.Option("--hooks", help="List what can be hooked.")] = False,
         trace: Annotated[
