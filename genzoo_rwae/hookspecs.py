@@ -491,25 +491,32 @@ def genzoo_judges() -> Iterable[object]:
 def genzoo_trackers() -> Iterable[object]:
     """Yield trackers: objects that get every row of metrics.jsonl as it is written.
 
-    from genzoo_rwae import hookimpl, tracker
+    One that has a method `show` is told at the end what came out: `results` has the step, figures
+    by name, and the paths of pictures (PNG, GIF) and sounds (wav) by name. A tracker that raises is
+    dropped with a warning; training goes on.
 
-    @tracker("csv")
-    class Csv:
-        '''Losses as comma-separated values.'''
+        from genzoo_rwae import hookimpl, tracker
 
-        def __init__(self, run, /):
-            self.file = (run / "losses.csv").open("a")
+        @tracker("csv")
+        class Csv:
+            '''Losses as comma-separated values, and a list of the pictures.'''
 
-        def log(self, row):
-            if row["split"] == "train":
-                self.file.write(f"{row['step']},{row['loss']}\\n")
+            def __init__(self, run, /):
+                self.file = (run / "losses.csv").open("a")
 
-        def close(self):
-            self.file.close()
+            def log(self, row):
+                if row["split"] == "train":
+                    self.file.write(f"{row['step']},{row['loss']}\\n")
 
-    @hookimpl
-    def genzoo_trackers():
-        yield Csv
+            def show(self, results):
+                self.file.write(f"# {', '.join(results.pictures)}\\n")
+
+            def close(self):
+                self.file.close()
+
+        @hookimpl
+        def genzoo_trackers():
+            yield Csv
     """
 
 

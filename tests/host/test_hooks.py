@@ -25,6 +25,7 @@ from genzoo_rwae.errors import SpecError
 from genzoo_rwae.hookspecs import HOOKS
 from genzoo_rwae.kinds import KINDS
 from genzoo_rwae.spec import load_spec
+from genzoo_rwae.training.trackers import Results
 from genzoo_rwae.zoo import Zoo
 
 EVENTS = {
@@ -286,8 +287,9 @@ def test_the_tracker_example_writes_rows(made, tmp_path: Path):
     tracker = made("genzoo_trackers")(tmp_path)
     tracker.log({"split": "train", "step": 1, "loss": 0.25})
     tracker.log({"split": "validation", "step": 1, "loss": 0.5})
+    tracker.show(Results(1, {"mse": 0.5}, {"swap.png": tmp_path / "swap.png"}, {}))
     tracker.close()
-    assert (tmp_path / "losses.csv").read_text() == "1,0.25\n"
+    assert (tmp_path / "losses.csv").read_text() == "1,0.25\n# swap.png\n"
 
 
 def test_the_optimizer_example_is_one_of_torch(made):
