@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -28,10 +29,12 @@ _SECTIONS = re.compile(r"^(Raises|Returns|Source|Note):\s*(.*)$")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the pages into the navigation."""
+    """Fill the sections of the navigation that mkdocs.yml leaves empty."""
     components = [{_title(kind): _place(kind)} for kind in KINDS.values() if _entries(kind)]
-    [reference] = [part for part in config.nav or [] if "Reference" in part]
-    reference["Reference"] = [
+    sections = {name: part for part in config.nav or [] for name in part}
+    beside = sorted(path.name for path in Path(config.docs_dir).glob("*.md"))
+    sections["Explained"]["Explained"] = [name for name in beside if name != "index.md"]
+    sections["Reference"]["Reference"] = [
         {"Components": ["reference/components/index.md", *components]},
         {"Command": "reference/command.md"},
         {"Hooks": "reference/hooks.md"},
