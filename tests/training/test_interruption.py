@@ -17,6 +17,8 @@ from genzoo_rwae.training.checkpoint import load_state
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
+SAVED_ONCE = {"train.steps": 2, "train.save_every": 1000}
+
 
 def test_a_run_killed_in_mid_epoch_ends_bit_equal_to_an_undisturbed_one(
     genzoo: Command, tiny_spec: Path, killer: Path, tmp_path: Path
@@ -135,7 +137,8 @@ def test_a_checkpoint_that_does_not_fit_stops_the_run_and_leaves_the_one_before(
     assert "last.pt could not be written" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step == 5
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.pt"]
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["last.pt", "previous.pt"]
     assert genzoo("build", "tiny.yaml", "-o", "run").returncode == 0
 
 
@@ -160,16 +163,17 @@ def test_no_space_left_on_the_device_is_said_in_words(
     ],
     ids=["half", "empty", "foreign bytes"],
 )
-def test_a_damaged_checkpoint_is_named_and_left(
+def test_a_damaged_checkpoint_without_a_digest_is_named_and_left(
     tiny_spec: Path, tmp_path: Path, damage: Callable[[bytes], bytes], said: str
 ) -> None:
     run = tmp_path / "run"
-    gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+    gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
+    (run / "digests.json").unlink()
     state = run / "checkpoints" / "last.pt"
     damaged = damage(state.read_bytes())
     state.write_bytes(damaged)
     with pytest.raises(gz.CheckpointError, match=said) as caught:
-        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+        gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
     assert str(state) in str(caught.value)
     assert state.read_bytes() == damaged
 
@@ -184,11 +188,12 @@ def test_a_foreign_checkpoint_is_refused_and_executes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "run"
-    gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+    gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
+    (run / "digests.json").unlink()
     torch.save({"format": 1, "model": _Mischief()}, run / "checkpoints" / "last.pt")
     with pytest.raises(gz.CheckpointError, match=r"last\.pt"):
-        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+        gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
     assert not (tmp_path / "pwned").exists()
     torch.save({"state_dict": {}}, run / "checkpoints" / "last.pt")
     with pytest.raises(gz.CheckpointError, match=r"it holds \['state_dict'\]"):
-        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+        gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
