@@ -137,7 +137,9 @@ class Digests:
         noted = self._read()
         for path, new in changes.items():
             before = self.current(path)
-            now = () if before in (None, new) else (before,)
+            # rows are appended before they are noted; an older note would not look at them
+            is_there = before == new or (new.grows and path.is_file() and new.fits(path))
+            now = () if before is None or is_there else (before,)
             noted.files[self._name(path)] = (*now, new)
         self._write(noted if spec is None else replace(noted, spec=spec))
 

@@ -164,6 +164,21 @@ class RunFolder:
         for path in paths:
             self.digests.check(path, _MENDS.get(path.name, _DRAWN))
 
+    def check_all(self) -> None:
+        """Refuse a folder in which any file is not what was written into it.
+
+        Raises:
+            CheckpointError: names all such files, and how to mend them.
+        """
+        found = []
+        for path in self.digests.damaged():
+            try:
+                self.check(path)
+            except CheckpointError as error:
+                found.append(str(error))
+        if found:
+            raise CheckpointError("\n".join(found))
+
     def check_shown(self) -> None:
         """`check` what a report is made of: the figures, the metrics and the pictures."""
         self.check(self.evaluation, self.measurement, self.metrics, *self._picture_files())

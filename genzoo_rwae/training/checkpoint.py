@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +105,7 @@ def load_state(path: Path) -> State:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file is a program that goes wrong in any way
         raise CheckpointError(
             f"{path} cannot be read: truncated, or not a checkpoint of genzoo "
             f"({type(error).__name__}); move {path.parent} away to start the run anew from step 0"
@@ -165,9 +164,9 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         ) from error
     own = model.state_dict()
     wrong = [
-        f"{name}: {list(tensors[name].shape)} in the file, {list(own[name].shape)} in the model"
+        f"{name}: {_kind(tensors[name])} in the file, {_kind(own[name])} in the model"
         for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
+        if name in tensors and _kind(tensors[name]) != _kind(own[name])
     ]
     missing = [f"{name}: missing in the file" for name in own if name not in tensors]
     extra = [f"{name}: unknown to the model" for name in tensors if name not in own]
@@ -175,3 +174,9 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         listing = "\n  ".join((wrong + missing + extra)[:8])
         raise CheckpointError(f"{path} has weights of another model:\n  {listing}")
     model.load_state_dict(tensors)
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """Shape and type, as `[4, 8]` or `[4, 8] int64`."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{list(tensor.shape)}" + ("" if kind == "float32" else f" {kind}")
