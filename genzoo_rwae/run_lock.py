@@ -7,7 +7,7 @@ import os
 import platform
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -47,8 +47,10 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # while it is still locked: whoever waited for this very file finds it gone and opens anew
-        path.unlink(missing_ok=True)
+        # while it is still locked: whoever opened this very file finds it gone and opens anew.
+        # In a folder that cannot be written any more the file stays, and holds nobody up
+        with suppress(OSError):
+            path.unlink()
         os.close(handle)
 
 
