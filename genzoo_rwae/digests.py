@@ -21,6 +21,7 @@ __all__ = ["DIGESTS", "Digest", "Digests"]
 
 DIGESTS = "digests.json"
 _FORMAT = 1
+_MOST_BYTES = 10_000_000  # far beyond what the files of any run need
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ class Digests:
         if not self.file.is_file():
             return _Noted()
         try:
+            if self.file.stat().st_size > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES:,} bytes")
             said = json.loads(self.file.read_text(encoding="utf-8"))
             if said.pop("sha256") != _own(said) or said["format"] != _FORMAT:
                 raise ValueError("its own digest is another")

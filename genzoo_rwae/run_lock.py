@@ -16,6 +16,7 @@ from genzoo_rwae.errors import CheckpointError, GenzooWarning, RunError, SpecErr
 __all__ = ["LOCK", "locked"]
 
 LOCK = ".lock"
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # a stranger's .lock could lead to a file of the user's
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _opened(path: Path) -> int:
     """The lock's file, open, locked and saying whose it is."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
         try:
             _lock(handle, path)
             if _is_at(handle, path):

@@ -136,8 +136,9 @@ def test_the_spec_is_kept_until_another_is_said(digests: Digests) -> None:
         lambda text: "",
         lambda text: "[]",
         lambda text: "[" * 100_000,
+        lambda text: text + " " * 10_000_000,
     ],
-    ids=["a name", "a digest", "truncated", "empty", "a list", "deep"],
+    ids=["a name", "a digest", "truncated", "empty", "a list", "deep", "large"],
 )
 def test_damage_to_the_digests_themselves_is_not_laid_on_the_files(
     digests: Digests, damage: object

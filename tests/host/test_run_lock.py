@@ -110,6 +110,15 @@ def test_a_place_that_cannot_be_a_run_folder_is_said_to_be_none(
         pass
 
 
+def test_a_lock_that_is_a_link_does_not_write_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(RunError, match="cannot be written"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 def test_where_there_are_no_locks_that_is_said_and_nobody_is_held_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
