@@ -87,8 +87,7 @@ class Digests:
         Raises:
             CheckpointError: digests.json itself is damaged.
         """
-        noted = self._read().files.get(self._name(path))
-        return noted is None or not path.is_file() or any(digest.fits(path) for digest in noted)
+        return _is_one_of(path, self._read().files.get(self._name(path)))
 
     def check(self, path: Path, mend: str) -> None:
         """Refuse a file that is not what was written.
@@ -113,8 +112,8 @@ class Digests:
 
     def damaged(self) -> list[Path]:
         """All files that are there and are not what was written."""
-        paths = [self.folder / name for name in self._read().files]
-        return [path for path in paths if not self.is_sound(path)]
+        noted = {self.folder / name: digests for name, digests in self._read().files.items()}
+        return [path for path, digests in noted.items() if not _is_one_of(path, digests)]
 
     def current(self, path: Path) -> Digest | None:
         """The digest of a file as it is; None if it is damaged or not there."""
@@ -185,6 +184,10 @@ class Digests:
                 f"{self.file} is damaged ({error}), so no file of the run can be vouched for; take "
                 "it away to go on with nothing checked: the next build writes a new one"
             ) from error
+
+
+def _is_one_of(path: Path, noted: tuple[Digest, ...] | None) -> bool:
+    return noted is None or not path.is_file() or any(digest.fits(path) for digest in noted)
 
 
 def _own(said: Mapping[str, Any]) -> str:

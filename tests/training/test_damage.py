@@ -76,6 +76,7 @@ def flip(path: Path) -> None:
     path.write_bytes(raw)
 
 
+@pytest.mark.slow
 def test_a_thousand_damages_are_found_and_laid_on_the_right_file(built: Path) -> None:
     draw = random.Random(7)
     run = RunFolder.open(built)
@@ -96,7 +97,7 @@ def test_a_thousand_damages_are_found_and_laid_on_the_right_file(built: Path) ->
                 run.check_all()
             assert str(caught.value).startswith(f"{path} is not what genzoo wrote")
             assert str(caught.value).count("is not what genzoo wrote") == 1
-            if name in READERS:
+            if name in READERS and number % 5 == 0:  # most of them read a spec first
                 with pytest.raises(gz.CheckpointError, match="is not what genzoo wrote") as caught:
                     READERS[name](built)
                 assert str(path) in str(caught.value)
