@@ -16,6 +16,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "GenzooError",
+    "GenzooWarning",
     "OptionError",
     "PluginError",
     "Problem",
@@ -32,6 +33,10 @@ class GenzooError(Exception):
     """
 
     exit_code = 1
+
+
+class GenzooWarning(UserWarning):
+    """What a user has to know and nothing stops for; the command prints its message alone."""
 
 
 class DataError(GenzooError):

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from genzoo_rwae.errors import RunError
 
-__all__ = ["cache_folder", "write_atomic", "write_atomic_with"]
+__all__ = ["cache_folder", "why_not_written", "write_atomic", "write_atomic_with"]
 
 
 def cache_folder() -> Path:
@@ -21,17 +21,25 @@ def cache_folder() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "genzoo-rwae"
 
 
-def write_atomic(path: Path, data: bytes | str) -> Path:
+def write_atomic(path: Path, data: bytes | str, *, keep: Path | None = None) -> Path:
     """Write a file so that a reader, or a crash, never sees a part of it.
+
+    Args:
+        path: the file.
+        data: its content.
+        keep: where the file that was there before goes, in the same folder. Between the two
+            renames there is no file at `path`, but the one at `keep` is whole.
 
     Raises:
         RunError: the device is full or the folder cannot be written; the old file is as it was.
     """
     raw = data.encode("utf-8") if isinstance(data, str) else data
-    return write_atomic_with(path, lambda file: file.write(raw))
+    return write_atomic_with(path, lambda file: file.write(raw), keep=keep)
 
 
-def write_atomic_with(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+def write_atomic_with(
+    path: Path, write: Callable[[BinaryIO], object], *, keep: Path | None = None
+) -> Path:
     """As `write_atomic`, for data that are produced into an open file: write, fsync, rename."""
     temporary = ""
     try:
@@ -47,19 +55,30 @@ def write_atomic_with(path: Path, write: Callable[[BinaryIO], object]) -> Path:
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
+        if keep is not None and path.is_file():
+            path.replace(keep)
         Path(temporary).replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True) if temporary else None
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "no space left on the device" if full else (error.strerror or str(error))
         raise RunError(
-            f"{path} could not be written: {reason}; what was there before is untouched"
+            f"{path} could not be written: {why_not_written(error)}; what was there before is "
+            "untouched"
         ) from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def why_not_written(error: OSError) -> str:
+    """Why the system refused a write, and how to mend it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "no space left on the device: make room, and the same command goes on"
+    reason = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{reason}: the folder has to be writable; change that, or write elsewhere"
+    return reason
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
-from genzoo_rwae.errors import CheckpointError, SpecError
+from genzoo_rwae.errors import CheckpointError, GenzooWarning, SpecError
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.report.compose import compose_pictures, compose_report, compose_sounds
 from genzoo_rwae.run_evaluation import measure_again, measure_run, with_metrics
 from genzoo_rwae.run_folder import RunFolder
+from genzoo_rwae.run_lock import locked
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae.spec import Spec, load_spec
@@ -59,6 +60,7 @@ def build(
     Raises:
         SpecError, DataError, PluginError: before anything is written.
         RunError: training could not go on.
+        CheckpointError: another process writes to the run folder, or what is in it is damaged.
 
     >>> model = build("zoo:quickstart", settings={"train.steps": 500})  # doctest: +SKIP
     """
@@ -83,25 +85,27 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     for _ in zoo.call("genzoo_model_built", model=assembled.model, spec=spec):
         pass
     spec = _with_provenance(spec, info, zoo)
-    run = RunFolder.prepare(folder, spec)
-    console.print(f"run folder [bold]{run.path}[/]", highlight=False)
-    with located(spec):
-        trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
-    with closing(trainer.trackers):
+    with locked(folder):
+        run = RunFolder.prepare(folder, spec)
+        console.print(f"run folder [bold]{run.path}[/]", highlight=False)
         with located(spec):
-            outcome = trainer.fit()
-        if outcome.step > outcome.first_step:
-            console.print(
-                f"trained {outcome.step - outcome.first_step:,} steps to the limit of "
-                f"{outcome.reason}",
-                highlight=False,
-            )
-        model = assembled.model.cpu().eval()
-        measure_run(spec, model, splits, run, outcome.step, console)
-        compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
-        compose_sounds(model, splits, run.sounds, seed=spec.train.seed)
-        page = compose_report(run, spec, model, splits, finished=True)
-        trainer.trackers.show(results_of(run, outcome.step))
+            trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
+        with closing(trainer.trackers):
+            with located(spec):
+                outcome = trainer.fit()
+            if outcome.step > outcome.first_step:
+                console.print(
+                    f"trained {outcome.step - outcome.first_step:,} steps to the limit of "
+                    f"{outcome.reason}",
+                    highlight=False,
+                )
+            model = assembled.model.cpu().eval()
+            measure_run(spec, model, splits, run, outcome.step, console)
+            with run.drawn():
+                compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
+                compose_sounds(model, splits, run.sounds, seed=spec.train.seed)
+                page = compose_report(run, spec, model, splits, finished=True)
+            trainer.trackers.show(results_of(run, outcome.step))
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
         pass
     seconds = time.monotonic() - began
@@ -165,6 +169,7 @@ def load(
             f"{folder.best} is not there: the run had no validation split to tell which weights "
             "are best; take weights='last'"
         )
+    folder.check(files[weights])
     model = assemble(spec, info).model
     load_weights(files[weights], model)
     return model.eval()
@@ -199,10 +204,13 @@ def evaluate(
     folder = RunFolder.open(Path(run))
     zoo, console = zoo or Zoo(), console or Console(quiet=True)
     spec, chosen = with_metrics(load_spec(folder.spec, zoo=zoo), folder, metrics, settings, zoo)
-    model = load(run, zoo=zoo)
-    splits = open_splits(spec)
-    figures = measure_again(spec, chosen, model, splits, folder, console)
-    compose_report(folder, spec, model, splits, finished=True)
+    with locked(folder.path):
+        folder.check_shown()
+        model = load(run, zoo=zoo)
+        splits = open_splits(spec)
+        figures = measure_again(spec, chosen, model, splits, folder, console)
+        with folder.drawn():
+            compose_report(folder, spec, model, splits, finished=True)
     return figures
 
 
@@ -277,8 +285,8 @@ def _compare_plugins(spec: Spec, zoo: Zoo) -> None:
     for plugin in zoo.plugins():
         before = recorded.get(plugin.name, {}).get("sha256")
         if before and plugin.sha256 and before != plugin.sha256:
-            warnings.warn(
+            said = (
                 f"plugin file {plugin.location} has changed since the run was built; the model may "
-                "not be what was trained",
-                stacklevel=3,
+                "not be what was trained"
             )
+            warnings.warn(GenzooWarning(said), stacklevel=3)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from genzoo_rwae.assemble import located
-from genzoo_rwae.errors import SpecError
+from genzoo_rwae.errors import CheckpointError, GenzooWarning, SpecError
 from genzoo_rwae.evaluation.judge_cache import judge_for
 from genzoo_rwae.evaluation.measure import JUDGE, measure, wants_judge
 from genzoo_rwae.spec import Spec, load_spec, plain, qualified
@@ -32,7 +33,7 @@ def measure_run(
 ) -> None:
     """Measure what was not yet measured in this way at this step; drop what nobody asks for."""
     asked = {metric.name: _how(spec, metric) for metric in spec.evaluate}
-    before, done = run.read_evaluation(), run.measured(step)
+    before, done = _measured_before(run, step)
     known = {
         name: before[name]
         for name, how in asked.items()
@@ -117,6 +118,16 @@ def with_metrics(
     over = {JUDGE: given[JUDGE]} if JUDGE in given else {}
     spec = load_spec(run.spec, zoo=zoo, settings={"evaluate": [*said.values(), *kept], **over})
     return spec, tuple(spec.evaluate[: len(said)])
+
+
+def _measured_before(run: RunFolder, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures of an earlier session, and what they were measured with; none if they are damaged."""
+    try:
+        run.check(run.measurement)
+        return run.read_evaluation(), run.measured(step)
+    except CheckpointError as error:
+        warnings.warn(GenzooWarning(f"{error}\nAll is measured anew"), stacklevel=3)
+        return {}, {}
 
 
 def _measured(

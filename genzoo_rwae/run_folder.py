@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genzoo_rwae.errors import CheckpointError, RunError, SpecError
-from genzoo_rwae.files import write_atomic
-from genzoo_rwae.spec import differences, render
-from genzoo_rwae.spec.located import parse_yaml, read_yaml
+from genzoo_rwae.digests import DIGESTS, Digest, Digests
+from genzoo_rwae.errors import CheckpointError, GenzooWarning, RunError, SpecError
+from genzoo_rwae.files import why_not_written, write_atomic
+from genzoo_rwae.run_identity import identity_digest, is_said_alike, what_differs
+from genzoo_rwae.run_lock import LOCK
+from genzoo_rwae.spec import render
+from genzoo_rwae.spec.located import read_yaml
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,9 +26,21 @@ if TYPE_CHECKING:
 
 __all__ = ["RunFolder"]
 
-# what may differ between two builds of one folder: none of it changes the weights
-_FREE = ("resolved", "description", "plugins", "evaluate", "judge", "trackers")
-_FREE_IN_TRAIN = ("minutes", "save_every", "validate_every")
+_PAGES = ("report.html", "README.md")
+_BUILD = "`genzoo build` with the run's spec and folder"
+# name of a file of a run folder -> what mends it
+_MENDS = {
+    "spec.yaml": f"{_BUILD} writes it again: give the spec that it was made from",
+    "last.pt": "A build goes on from previous.pt if that is whole; move checkpoints/ away to start "
+    "the run anew from step 0",
+    "previous.pt": "last.pt is what a build goes on from",
+    "best.safetensors": "It cannot be had again; model.safetensors has the weights of the end",
+    "model.safetensors": f"{_BUILD} writes it again",
+    "metrics.jsonl": "Move it away to go on without the rows that it has",
+    "evaluation.json": f"{_BUILD} measures anew",
+    "measured.json": f"{_BUILD} measures anew",
+}
+_DRAWN = "`genzoo report` with the run's folder writes it again"  # pictures, sounds and pages
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,10 @@ class RunFolder:
         return self.path / "checkpoints" / "last.pt"
 
     @property
+    def state_before(self) -> Path:
+        return self.path / "checkpoints" / "previous.pt"
+
+    @property
     def best(self) -> Path:
         return self.path / "checkpoints" / "best.safetensors"
 
@@ -58,6 +79,10 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def measurement(self) -> Path:
+        return self.path / "checkpoints" / "measured.json"
+
+    @property
     def pictures(self) -> Path:
         return self.path / "pictures"
 
@@ -65,12 +90,16 @@ class RunFolder:
     def sounds(self) -> Path:
         return self.path / "sounds"
 
+    @property
+    def digests(self) -> Digests:
+        return Digests(self.path)
+
     @staticmethod
     def open(path: Path) -> RunFolder:
         """An existing run folder.
 
         Raises:
-            CheckpointError: it is none.
+            CheckpointError: it is none, or its spec is damaged.
         """
         run = RunFolder(path)
         if not run.spec.is_file():
@@ -78,48 +107,155 @@ class RunFolder:
             raise CheckpointError(
                 f"{path} is no run folder: {found}; wanted a folder that `genzoo build` made"
             )
+        run._say_if_unchecked()
+        run.check(run.spec)
         return run
 
     @staticmethod
     def prepare(path: Path, spec: Spec) -> RunFolder:
-        """The folder for a spec: new, or of the same spec.
+        """The folder for a spec: new, or of the same spec. To be called by who has locked it.
 
         Raises:
+            CheckpointError: its spec is damaged, and nothing says that it was this one.
             SpecError: the folder is of another spec (says what differs), or holds other things.
         """
-        run = RunFolder(path, _digest(spec))
-        if path.exists() and not path.is_dir():
-            raise SpecError(f"{path} is a file; -o wants a folder for the run")
-        if run.spec.is_file():
-            there, here = read_yaml(run.spec).plain, _read_back(spec)
-            if lines := (*differences(_core(there), _core(here)), *_changed_plugins(there, spec)):
+        run = RunFolder(path, identity_digest(spec))
+        text = render(spec).encode()
+        if run._has_lost_its_spec():
+            said = f"{run.spec} was damaged, or changed by hand; it is written again from this spec"
+            warnings.warn(GenzooWarning(said), stacklevel=2)
+        elif run.spec.is_file():
+            run._say_if_unchecked()
+            there = read_yaml(run.spec).plain
+            if lines := what_differs(there, spec):
                 listing = "\n  ".join(lines[:12])
                 raise SpecError(
                     f"{path} is the run folder of another spec and is left as it is. Different "
                     f"are:\n  {listing}\ngive -o another folder"
                 )
-            if _said(there) == _said(here):
-                return run  # as it is, with the origins of its values
-        elif path.is_dir() and any(not _is_remnant(inside) for inside in path.iterdir()):
+            if is_said_alike(there, spec):
+                text = run.spec.read_bytes()  # as it is, with the origins of its values
+        elif any(not _is_remnant(inside) for inside in path.iterdir()):
             raise SpecError(
                 f"{path} holds files and is no run folder; give -o a new or an empty folder"
             )
-        for remnant in (*path.glob(".*.tmp"), *path.glob("checkpoints/.*.tmp")):
-            if _is_remnant(remnant):
-                remnant.unlink(missing_ok=True)
-        write_atomic(run.spec, render(spec))
+        for remnant in (*path.glob(".*.tmp"), *path.glob("*/.*.tmp")):
+            remnant.unlink(missing_ok=True)
+        run.digests.expect({run.spec: Digest.of(text)}, spec=run.spec_digest)
+        write_atomic(run.spec, text)
         return run
+
+    def _has_lost_its_spec(self) -> bool:
+        """Whether spec.yaml is damaged, but known to have been the one that this is for.
+
+        Raises:
+            CheckpointError: it is damaged, and was another.
+        """
+        if self.digests.is_sound(self.spec):
+            return False
+        if self.digests.spec != self.spec_digest:
+            self.check(self.spec)
+        return True
+
+    # -- whether files are what was written -----------------------------------------------------
+
+    def check(self, *paths: Path) -> None:
+        """Refuse files that are not what was written into them.
+
+        Raises:
+            CheckpointError: names the file, and how to mend it.
+        """
+        for path in paths:
+            self.digests.check(path, _MENDS.get(path.name, _DRAWN))
+
+    def check_all(self) -> None:
+        """Refuse a folder in which any file is not what was written into it.
+
+        Raises:
+            CheckpointError: names all such files, and how to mend them.
+        """
+        found = []
+        for path in self.digests.damaged():
+            try:
+                self.check(path)
+            except CheckpointError as error:
+                found.append(str(error))
+        if found:
+            raise CheckpointError("\n".join(found))
+
+    def check_shown(self) -> None:
+        """`check` what a report is made of: figures, metrics, pictures and sounds."""
+        self.check(self.evaluation, self.measurement, self.metrics, *self._drawn_files())
+
+    def _drawn_files(self) -> list[Path]:
+        found = (*self.pictures.glob("[!.]*"), *self.sounds.glob("[!.]*"))
+        return sorted(path for path in found if path.is_file())
+
+    def _say_if_unchecked(self) -> None:
+        if not self.digests.file.is_file():
+            said = (
+                f"{self.path} has no {DIGESTS}, as a run of genzoo-rwae 0.1 or one whose digests "
+                "were taken away: whether its files are damaged is not checked"
+            )
+            warnings.warn(GenzooWarning(said), stacklevel=3)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a file of the folder, its digest first.
+
+        Raises:
+            RunError: no space left, or the folder cannot be written; the old file is as it was.
+        """
+        self.digests.expect({path: Digest.of(data)})
+        write_atomic(path, data)
+
+    def write_state(self, data: bytes) -> None:
+        """Write the last checkpoint; the one before is kept, unless it is damaged.
+
+        The metrics so far are vouched for from now on.
+
+        Raises:
+            RunError: as `write`.
+        """
+        changes = {self.state: Digest.of(data)}
+        before = self.digests.current(self.state)
+        if before:
+            changes[self.state_before] = before
+        if self.metrics.is_file():
+            changes[self.metrics] = Digest.of(_lasting(self.metrics), grows=True)
+        self.digests.expect(changes)
+        write_atomic(self.state, data, keep=self.state_before if before else None)
 
     def save_model(self, model: nn.Module) -> None:
         """Write model.safetensors."""
-        from genzoo_rwae.training.checkpoint import save_weights
+        from genzoo_rwae.training.checkpoint import packed_weights
 
-        save_weights(self.model, model)
+        self.write(self.model, packed_weights(model))
+
+    def save_best(self, model: nn.Module) -> None:
+        """Write the weights of the lowest loss so far."""
+        from genzoo_rwae.training.checkpoint import packed_weights
+
+        self.write(self.best, packed_weights(model))
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Pictures, sounds, page and card are written inside; they are vouched for when all are there."""
+        pages = [self.path / name for name in _PAGES]
+        self.digests.forget([*pages, *self._drawn_files()])
+        yield
+        self.digests.note([*(page for page in pages if page.is_file()), *self._drawn_files()])
 
     def truncate_metrics(self, step: int) -> None:
-        """Drop rows of metrics.jsonl after a step: those steps will be taken again."""
+        """Drop rows of metrics.jsonl after a step: those steps will be taken again.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
         if not self.metrics.is_file():
             return
+        self.check(self.metrics)
         kept = []
         for line in self.metrics.read_text(encoding="utf-8").splitlines():
             try:
@@ -128,7 +264,9 @@ class RunFolder:
                 break  # a killed run's last line
             if row["step"] <= step:
                 kept.append(line + "\n")
-        write_atomic(self.metrics, "".join(kept))
+        data = "".join(kept).encode()
+        self.digests.expect({self.metrics: Digest.of(data, grows=True)})
+        write_atomic(self.metrics, data)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Append a row to metrics.jsonl.
@@ -140,28 +278,37 @@ class RunFolder:
             with self.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise RunError(f"{self.metrics} could not be written: {error.strerror}") from error
+            raise RunError(
+                f"{self.metrics} could not be written: {why_not_written(error)}"
+            ) from error
+
+    # -- what was measured ----------------------------------------------------------------------
 
     def read_evaluation(self) -> dict[str, Any]:
-        """evaluation.json; empty where there is none, or where it cannot be read."""
+        """evaluation.json; empty where there is none, or one without a digest cannot be read.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        self.check(self.evaluation)
         return _read_json(self.evaluation)
 
     def measured_step(self) -> int:
         """The step at which the run was measured last; 0 where that was not noted."""
-        return int(_read_json(self.path / "checkpoints" / "measured.json").get("step", 0))
+        return int(_read_json(self.measurement).get("step", 0))
 
     def measured(self, step: int) -> dict[str, Any]:
         """Metric -> options that it was measured with at this very step."""
-        noted = _read_json(self.path / "checkpoints" / "measured.json")
+        noted = _read_json(self.measurement)
         return noted.get("metrics", {}) if noted.get("step") == step else {}
 
     def save_evaluation(
         self, figures: Mapping[str, Any], *, step: int, metrics: Mapping[str, Any]
     ) -> None:
         """Write evaluation.json, and beside the checkpoint what it was measured with."""
-        write_atomic(self.evaluation, json.dumps(figures, indent=2) + "\n")
+        self.write(self.evaluation, (json.dumps(figures, indent=2) + "\n").encode())
         noted = json.dumps({"step": step, "metrics": metrics}, indent=2) + "\n"
-        write_atomic(self.path / "checkpoints" / "measured.json", noted)
+        self.write(self.measurement, noted.encode())
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -172,36 +319,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _lasting(path: Path) -> bytes:
+    """The content of a file that was appended to, once it would outlast a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return file.read()
+
+
 def _is_remnant(path: Path) -> bool:
-    """What a process that was killed while it wrote a file left behind (see files.py)."""
-    return path.name.startswith(".") and path.name.endswith(".tmp")
-
-
-def _read_back(spec: Spec) -> Any:
-    """The spec as its own file will read: numbers and texts as YAML has them."""
-    return parse_yaml(render(spec, origins=False), "spec.yaml", Path.cwd()).plain
-
-
-def _core(tree: Any) -> dict[str, Any]:
-    core = {name: value for name, value in tree.items() if name not in _FREE}
-    core["train"] = {k: v for k, v in tree["train"].items() if k not in _FREE_IN_TRAIN}
-    return core
-
-
-def _said(tree: Any) -> dict[str, Any]:
-    return {name: value for name, value in tree.items() if name not in ("resolved", "plugins")}
-
-
-def _changed_plugins(there: Any, spec: Spec) -> list[str]:
-    """Plugin files that the run's parts come from and that are not what they were."""
-    before = (there.get("resolved") or {}).get("plugins") or {}
-    used = {part.registered.plugin for part in spec.parts()}
-    return [
-        f"plugin '{plugin.name}': {plugin.location} has changed since the run was begun"
-        for plugin in used
-        if plugin.sha256 and before.get(plugin.name, {}).get("sha256") not in (None, plugin.sha256)
-    ]
-
-
-def _digest(spec: Spec) -> str:
-    return hashlib.sha256(json.dumps(_core(_read_back(spec)), sort_keys=True).encode()).hexdigest()
+    """What a build that was killed before it wrote spec.yaml may leave (see files.py)."""
+    unfinished = path.name.startswith(".") and path.name.endswith(".tmp")
+    return unfinished or path.name in (LOCK, DIGESTS)

@@ -7,7 +7,10 @@ anywhere on the line: plugins can bring verbs, so they are loaded before the ver
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -32,7 +35,7 @@ from genzoo_rwae.cli import (
     traverse,
 )
 from genzoo_rwae.cli.session import take_global_options
-from genzoo_rwae.errors import GenzooError
+from genzoo_rwae.errors import GenzooError, GenzooWarning
 
 __all__ = ["main"]
 
@@ -72,9 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code (0 done, 1 failed, 2 spec or call, 3 plugin)."""
     session, rest = take_global_options(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        app = application()
-        session.add_commands(app)
-        app(args=rest, obj=session, prog_name="genzoo")
+        with _plain_warnings():
+            app = application()
+            session.add_commands(app)
+            app(args=rest, obj=session, prog_name="genzoo")
     except GenzooError as error:
         if session.debug:
             raise
@@ -89,6 +93,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if session.debug:
             raise
         session.fail_unexpectedly(error)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show our own warnings as a sentence, without the place in the code."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_plainly(
+            message: Warning | str, category: type[Warning], *place: Any, **further: Any
+        ) -> None:
+            if issubclass(category, GenzooWarning):
+                print(f"warning: {message}", file=sys.stderr)
+            else:
+                show(message, category, *place, **further)
+
+        warnings.showwarning = show_plainly
+        yield
 
 
 def _version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
         context: typer.Context,
         spec: Annotated[
             str | None,
-            typer.Argument(metavar="SPEC", help="A YAML file, or zoo:NAME; or else --plugin FILE."),
+            typer.Argument(
+                metavar="SPEC", help="A YAML file, zoo:NAME or a run; or else --plugin FILE."
+            ),
         ] = None,
         settings: Settings = None,
         resolved: Annotated[
@@ -36,6 +39,8 @@ def add_to(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Everything that `build` does up to assembly: problems, or a table of parts.
+
+        Of a run folder, every file as well: whether it is what was written into it.
 
         Without a SPEC, `genzoo check --plugin FILE` tries the components of a plugin: what must
         hold of their kind, on examples, down to the smallest that breaks it.
@@ -47,8 +52,11 @@ def add_to(app: typer.Typer) -> None:
             _check_plugins(session, as_json=as_json)
             return
         from genzoo_rwae.run import check as check_spec
+        from genzoo_rwae.run_folder import RunFolder
         from genzoo_rwae.spec import plain, render
 
+        if Path(spec).is_dir():
+            RunFolder.open(Path(spec)).check_all()
         loaded, assembled = check_spec(spec, settings=settings or (), zoo=session.zoo)
         if as_json:
             print_json({"spec": plain(loaded), "parts": _rows(loaded, assembled)})

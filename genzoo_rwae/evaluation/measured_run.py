@@ -48,7 +48,7 @@ def read_run(path: Path) -> MeasuredRun:
     """What a run folder says of itself.
 
     Raises:
-        CheckpointError: it is no run folder, or nothing was measured yet.
+        CheckpointError: it is no run folder, its files are damaged, or nothing was measured yet.
         SpecError: its spec cannot be read.
     """
     run = RunFolder.open(path)
@@ -60,6 +60,7 @@ def read_run(path: Path) -> MeasuredRun:
             "and folder measures what `evaluate:` asks for"
         )
     leaves = dict(_leaves(tree))
+    run.check(run.metrics)
     steps, seconds = _trained(run.metrics)
     return MeasuredRun(
         path=path,

@@ -12,6 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from genzoo_rwae.catalogue import zoo_specs
+from genzoo_rwae.digests import Digests
 from genzoo_rwae.errors import Problem, SpecError
 
 __all__ = ["Located", "Place", "apply_settings", "find_spec", "merge", "read_yaml"]
@@ -73,6 +74,7 @@ def find_spec(reference: str | Path) -> Path:
 
     Raises:
         SpecError: there is no such file.
+        CheckpointError: it is that of a run folder, and damaged.
     """
     text = str(reference)
     if text.startswith("zoo:"):
@@ -85,6 +87,7 @@ def find_spec(reference: str | Path) -> Path:
         raise SpecError(f"no spec of the zoo is called '{name}'; {hint}known: {', '.join(known)}")
     path = Path(text).expanduser()
     if path.is_dir() and (path / "spec.yaml").is_file():
+        Digests(path).check(path / "spec.yaml", "Give the spec that the run was made from")
         return path / "spec.yaml"
     if not path.is_file():
         raise SpecError(

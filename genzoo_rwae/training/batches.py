@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from genzoo_rwae.errors import DataError
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.training.randomness import epoch_order
 
@@ -25,11 +26,22 @@ class Batches:
         self.per_epoch = len(data) // size
 
     def at(self, step: int) -> Batch:
-        """The batch of one step."""
+        """The batch of one step.
+
+        Raises:
+            DataError: a file that was there when the run began cannot be read.
+        """
         epoch, number = divmod(step, self.per_epoch)
         order = epoch_order(self.seed, epoch, len(self.data))
         indices_B: np.ndarray = order[number * self.size : (number + 1) * self.size]
-        return self.data.take(indices_B, draw=epoch + 1)
+        try:
+            return self.data.take(indices_B, draw=epoch + 1)
+        except OSError as error:
+            raise DataError(
+                f"step {step + 1}: the data cannot be read any more: {error}; wanted the files "
+                "that there were when the run began: bring them back, and the same command goes on "
+                "from the last checkpoint"
+            ) from error
 
     def start(self, step: int, end: int | None) -> Iterator[Batch]:
         """Batches from `step` on, up to `end`, the next one made while this one is used."""

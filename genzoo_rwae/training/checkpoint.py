@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import io
-import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_weights_bytes
 from safetensors.torch import save as save_weights_bytes
 
-from genzoo_rwae.errors import CheckpointError
+from genzoo_rwae.errors import CheckpointError, GenzooWarning
 from genzoo_rwae.files import write_atomic
 
-__all__ = ["State", "load_state", "load_weights", "save_state", "save_weights"]
+if TYPE_CHECKING:
+    from genzoo_rwae.run_folder import RunFolder
+
+__all__ = [
+    "State",
+    "last_state",
+    "load_state",
+    "load_weights",
+    "packed_weights",
+    "save_state",
+    "save_weights",
+]
 
 _FORMAT = 1
 
@@ -47,8 +58,8 @@ class State:
     optimizer: dict[str, Any]
 
 
-def save_state(path: Path, state: State) -> None:
-    """Write a checkpoint: write, fsync, rename.
+def save_state(run: RunFolder, state: State) -> None:
+    """Write a run's last checkpoint: write, fsync, rename. The one that was the last is kept.
 
     Raises:
         RunError: no space left, or the folder cannot be written; the checkpoint before stays.
@@ -56,7 +67,34 @@ def save_state(path: Path, state: State) -> None:
     content = {"format": _FORMAT, **{name: getattr(state, name) for name in _field_names()}}
     buffer = io.BytesIO()  # torch would wrap an OSError of the file into one of its own
     torch.save(content, buffer)
-    write_atomic(path, buffer.getvalue())
+    run.write_state(buffer.getvalue())
+
+
+def last_state(run: RunFolder) -> State | None:
+    """A run's last checkpoint; None if there is none.
+
+    Where the last one is damaged, a warning says so and the one before it is taken.
+
+    Raises:
+        CheckpointError: no checkpoint that there is can be read.
+    """
+    damage: CheckpointError | None = None
+    for path in (run.state, run.state_before):
+        if not path.is_file():
+            continue
+        try:
+            run.check(path)
+            state = load_state(path)
+        except CheckpointError as error:
+            damage = damage or error
+            continue
+        if damage:
+            said = f"{damage}\nIt goes on from the checkpoint before, {path} of step {state.step}"
+            warnings.warn(GenzooWarning(said), stacklevel=2)
+        return state
+    if damage:
+        raise damage
+    return None
 
 
 def load_state(path: Path) -> State:
@@ -67,10 +105,10 @@ def load_state(path: Path) -> State:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file is a program that goes wrong in any way
         raise CheckpointError(
             f"{path} cannot be read: truncated, or not a checkpoint of genzoo "
-            f"({type(error).__name__}); move it away to start the run anew from step 0"
+            f"({type(error).__name__}); move {path.parent} away to start the run anew from step 0"
         ) from error
     names = _field_names()
     if (
@@ -82,8 +120,8 @@ def load_state(path: Path) -> State:
             sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
         )
         raise CheckpointError(
-            f"{path} is not a checkpoint of genzoo (format {_FORMAT}): it holds {found}; move it "
-            "away to start the run anew"
+            f"{path} is not a checkpoint of genzoo (format {_FORMAT}): it holds {found}; move "
+            f"{path.parent} away to start the run anew"
         )
     return State(**{name: content[name] for name in names})
 
@@ -93,12 +131,17 @@ def _field_names() -> tuple[str, ...]:
     return tuple(State.__dataclass_fields__)
 
 
-def save_weights(path: Path, model: torch.nn.Module) -> None:
-    """Write a model's weights as safetensors."""
+def packed_weights(model: torch.nn.Module) -> bytes:
+    """A model's weights as safetensors."""
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
-    write_atomic(path, save_weights_bytes(tensors))
+    return save_weights_bytes(tensors)
+
+
+def save_weights(path: Path, model: torch.nn.Module) -> None:
+    """Write a model's weights as safetensors."""
+    write_atomic(path, packed_weights(model))
 
 
 def load_weights(path: Path, model: torch.nn.Module) -> None:
@@ -121,9 +164,9 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         ) from error
     own = model.state_dict()
     wrong = [
-        f"{name}: {list(tensors[name].shape)} in the file, {list(own[name].shape)} in the model"
+        f"{name}: {_kind(tensors[name])} in the file, {_kind(own[name])} in the model"
         for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
+        if name in tensors and _kind(tensors[name]) != _kind(own[name])
     ]
     missing = [f"{name}: missing in the file" for name in own if name not in tensors]
     extra = [f"{name}: unknown to the model" for name in tensors if name not in own]
@@ -131,3 +174,9 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         listing = "\n  ".join((wrong + missing + extra)[:8])
         raise CheckpointError(f"{path} has weights of another model:\n  {listing}")
     model.load_state_dict(tensors)
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """Shape and type, as `[4, 8]` or `[4, 8] int64`."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{list(tensor.shape)}" + ("" if kind == "float32" else f" {kind}")

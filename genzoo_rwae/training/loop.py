@@ -23,7 +23,7 @@ from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
 from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.training.batches import Batches
-from genzoo_rwae.training.checkpoint import State, load_state, save_state, save_weights
+from genzoo_rwae.training.checkpoint import State, last_state, save_state
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import epoch_order, step_generator
@@ -223,7 +223,7 @@ class Trainer:
         self._log({"step": self.step, "split": "validation", **means})
         if means["loss"] < self.best:
             self.best = means["loss"]
-            save_weights(self.run.best, self.model)
+            self.run.save_best(self.model)
 
     def _save(self) -> None:
         state = State(
@@ -236,14 +236,12 @@ class Trainer:
             objective=self.objective.state_dict(),
             optimizer=self.optimizer.state_dict(),
         )
-        save_state(self.run.state, state)
+        save_state(self.run, state)
 
     def _state_before(self) -> State | None:
         """The checkpoint that the run folder has, if it is of this very spec."""
-        if not self.run.state.is_file():
-            return None
-        state = load_state(self.run.state)
-        if state.spec != self.run.spec_digest:
+        state = last_state(self.run)
+        if state and state.spec != self.run.spec_digest:
             raise CheckpointError(
                 f"{self.run.state} belongs to a run of another spec; give -o another folder"
             )

@@ -11,6 +11,7 @@ import pytest
 
 import genzoo_rwae as gz
 from genzoo_rwae.cli import main
+from genzoo_rwae.run_folder import RunFolder
 
 SPEC = """\
 genzoo: 1
@@ -78,9 +79,8 @@ def test_a_second_build_keeps_the_figures_and_the_judges_own(run: Path) -> None:
 
 def test_another_judge_measures_anew_and_leaves_the_weights(run: Path) -> None:
     before, weights = figures(run), (run / "model.safetensors").read_bytes()
-    (run / "evaluation.json").write_text(
-        json.dumps({**before, "fix-motion": {}, "reconstruction": {"mse": 7}})
-    )
+    other = json.dumps({**before, "fix-motion": {}, "reconstruction": {"mse": 7}})
+    RunFolder(run).write(run / "evaluation.json", other.encode())
     gz.build(run.parent / "spec.yaml", run=run, settings={"judge.seed": 1})
     assert (run / "model.safetensors").read_bytes() == weights
     assert figures(run)["fix-motion"]["motion"]

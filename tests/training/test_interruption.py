@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import genzoo_rwae as gz
-from genzoo_rwae.training.checkpoint import load_state
+from genzoo_rwae.run_folder import RunFolder
+from genzoo_rwae.training.batches import Batches
+from genzoo_rwae.training.checkpoint import last_state, load_state
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SAVED_ONCE = {"train.steps": 2, "train.save_every": 1000}
 
 
 def test_a_run_killed_in_mid_epoch_ends_bit_equal_to_an_undisturbed_one(
@@ -135,8 +141,112 @@ def test_a_checkpoint_that_does_not_fit_stops_the_run_and_leaves_the_one_before(
     assert "last.pt could not be written" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step == 5
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.pt"]
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["last.pt", "previous.pt"]
     assert genzoo("build", "tiny.yaml", "-o", "run").returncode == 0
+
+
+UNWRITABLE = """\
+import os
+from genzoo_rwae import hookimpl
+
+@hookimpl
+def genzoo_step_done(step, run):
+    if step == 6:
+        for folder in (run / "checkpoints", run):
+            folder.chmod(0o555)
+        if os.geteuid() == 0:  # whom no permission stops
+            os.seteuid(65534)
+"""
+
+
+def test_a_folder_that_becomes_read_only_stops_the_run_and_leaves_the_checkpoint(
+    genzoo: Command, tiny_spec: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "unwritable.py").write_text(UNWRITABLE)
+    tmp_path.chmod(0o755)  # it is to be read
+    run = tmp_path / "run"
+    stopped = genzoo("build", "tiny.yaml", "-o", "run", "-p", "unwritable.py")
+    for folder in (run, run / "checkpoints"):
+        folder.chmod(0o755)
+    assert stopped.returncode == 1
+    said = " ".join(stopped.stderr.split())
+    assert "could not be written: Permission denied: the folder has to be writable" in said
+    assert "Traceback" not in stopped.stderr
+    assert load_state(run / "checkpoints" / "last.pt").step == 5
+    RunFolder(run).check_all()
+
+
+@pytest.fixture
+def small_device(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 600 KB, where one can be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_run_goes_on_when_a_full_device_has_room_again(
+    tiny_spec: Path, small_device: Path
+) -> None:
+    run = small_device / "run"
+    with pytest.raises(gz.RunError, match="no space left on the device: make room, and the same"):
+        gz.build(tiny_spec, run=run)
+    RunFolder(run).check_all()
+    state = last_state(RunFolder(run))
+    assert state is not None
+    assert not list(run.rglob(".*"))
+    more = ["mount", "-o", "remount,size=8m", str(small_device)]
+    subprocess.run(more, check=True)
+    gz.build(tiny_spec, run=run)
+    assert load_state(run / "checkpoints" / "last.pt").step == 12
+    RunFolder(run).check_all()
+
+
+THIEF = """\
+from genzoo_rwae import hookimpl
+
+@hookimpl
+def genzoo_step_done(step, run):
+    if step == 3:
+        (run.parent / "clips").rename(run.parent / "stolen")
+"""
+
+
+def test_data_that_vanish_in_mid_run_are_named_and_the_run_goes_on_when_they_are_back(
+    tiny_spec: Path, tmp_path: Path
+) -> None:
+    for clip in range(24):
+        (tmp_path / "clips" / str(clip)).mkdir(parents=True)
+        for frame in range(4):
+            picture = Image.new("L", (32, 32), 10 * clip + frame)
+            picture.save(tmp_path / "clips" / str(clip) / f"{frame}.png")
+    (tmp_path / "thief.py").write_text(THIEF)
+    settings = {"data": {"use": "clips", "path": str(tmp_path / "clips"), "batch": 4}}
+    zoo = gz.Zoo([str(tmp_path / "thief.py")], use_entry_points=False)
+    with pytest.raises(gz.DataError, match=r"clips/\d+/\d.png: .*No such file") as caught:
+        gz.build(tiny_spec, run=tmp_path / "run", settings=settings, zoo=zoo)
+    assert caught.value.exit_code == 2
+    RunFolder(tmp_path / "run").check_all()
+    assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step >= 3
+    (tmp_path / "stolen").rename(tmp_path / "clips")
+    gz.build(tiny_spec, run=tmp_path / "run", settings=settings)
+    assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step == 12
+
+
+def test_a_source_that_lets_an_error_of_the_system_through_is_answered_for() -> None:
+    class Gone:
+        def __len__(self) -> int:
+            return 8
+
+        def take(self, indices_B: object, /, *, draw: int = 0) -> gz.Batch:
+            raise FileNotFoundError(2, "No such file or directory", "clip-7.npy")
+
+    with pytest.raises(gz.DataError, match=r"step 4: the data cannot .*clip-7\.npy.*goes on from"):
+        Batches(Gone(), 2, seed=0).at(3)  # type: ignore[arg-type]
 
 
 def test_no_space_left_on_the_device_is_said_in_words(
@@ -160,16 +270,17 @@ def test_no_space_left_on_the_device_is_said_in_words(
     ],
     ids=["half", "empty", "foreign bytes"],
 )
-def test_a_damaged_checkpoint_is_named_and_left(
+def test_a_damaged_checkpoint_without_a_digest_is_named_and_left(
     tiny_spec: Path, tmp_path: Path, damage: Callable[[bytes], bytes], said: str
 ) -> None:
     run = tmp_path / "run"
-    gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+    gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
+    (run / "digests.json").unlink()
     state = run / "checkpoints" / "last.pt"
     damaged = damage(state.read_bytes())
     state.write_bytes(damaged)
     with pytest.raises(gz.CheckpointError, match=said) as caught:
-        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+        gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
     assert str(state) in str(caught.value)
     assert state.read_bytes() == damaged
 
@@ -184,11 +295,12 @@ def test_a_foreign_checkpoint_is_refused_and_executes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "run"
-    gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+    gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
+    (run / "digests.json").unlink()
     torch.save({"format": 1, "model": _Mischief()}, run / "checkpoints" / "last.pt")
     with pytest.raises(gz.CheckpointError, match=r"last\.pt"):
-        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+        gz.build(tiny_spec, run=run, settings=SAVED_ONCE)
     assert not (tmp_path / "pwned").exists()
     torch.save({"state_dict": {}}, run / "checkpoints" / "last.pt")
     with pytest.raises(gz.CheckpointError, match=r"it holds \['state_dict'\]"):
-        gz.build(tiny_spec, run=run, settings={"train.steps": 2})
+        gz.build(tiny_spec, run=run, settings=SAVED_ONCE)

@@ -29,8 +29,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, tiny_text: str) -> Path:
 def test_a_run_folder_holds_all_that_the_readme_promises(built: Path) -> None:
     wanted = {
         "spec.yaml", "model.safetensors", "metrics.jsonl", "evaluation.json", "report.html",
-        "README.md", "checkpoints/last.pt", "checkpoints/best.safetensors",
-        "checkpoints/measured.json",
+        "README.md", "digests.json", "checkpoints/last.pt", "checkpoints/previous.pt",
+        "checkpoints/best.safetensors", "checkpoints/measured.json",
         "pictures/reconstruction.png", "pictures/swap.png", "pictures/swap.gif",
         "pictures/sample.png", "pictures/sample.gif",
         "pictures/rollout.png", "pictures/rollout.gif",
