@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genzoo_rwae.errors import PluginError, SpecError
+from genzoo_rwae.paths import anchored, home, inside
 from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml
 from genzoo_rwae.spec.part import Part, PlacedOptionError, follows_progress, qualified
 from genzoo_rwae.spec.render import differences, plain, render
-from genzoo_rwae.spec.resolve import INVALID, Resolver
+from genzoo_rwae.spec.resolve import INVALID, Resolver, in_order
 from genzoo_rwae.spec.schema import json_schema
 from genzoo_rwae.spec.sections import Spec, place_values
 from genzoo_rwae.zoo import Zoo
@@ -70,7 +73,7 @@ def load_spec(
         for _, problems in zoo.call("genzoo_check_spec", spec=spec):
             resolver.problems += problems or []
     if resolver.problems:
-        raise SpecError(sorted(resolver.problems, key=lambda p: (p.file, p.line, p.column)))
+        raise SpecError(in_order(resolver.problems))
     assert spec is not INVALID
     return spec  # type: ignore[no-any-return]
 
@@ -89,7 +92,10 @@ def _read_extended(path: Path, chain: tuple[Path, ...]) -> Located:
         )
     reference = parent.value
     if not reference.startswith("zoo:"):
-        reference = str(path.parent / Path(reference).expanduser())
+        if not inside(home(Path(reference)), path.parent):
+            said = f"'{reference}' is outside the spec's folder; wanted a file in it or below"
+            raise SpecError([parent.place.problem("extends", said, "copy it there")])
+        reference = str(path.parent / home(Path(reference)))
     try:
         below = _read_extended(find_spec(reference), (*chain, path))
     except SpecError as error:
@@ -123,9 +129,35 @@ def _load_plugins(tree: Located, zoo: Zoo) -> None:
     for item in listed.value:
         if isinstance(item.value, str):
             try:
-                zoo.load(item.value, base=item.place.folder or Path.cwd(), origin="spec")
+                base = item.place.folder or Path.cwd()
+                if item.place.line:  # a file says so; what a person typed goes where it says
+                    _check_place(item.value, base, tree, zoo)
+                zoo.load(item.value, base=base, origin="spec")
             except PluginError as error:
                 raise PluginError(f"{item.place}: plugins: {error}") from error
+
+
+def _check_place(reference: str, folder: Path, tree: Located, zoo: Zoo) -> None:
+    """A spec runs files of its own folder alone, and those that its run was built with.
+
+    A resolved spec names plugin files wherever they lie, so that they are found again; with the
+    digest that it has of each, no other file can be meant.
+    """
+    path = anchored(Path(reference), folder)
+    if path.suffix != ".py" or inside(path, folder) or not path.is_file():
+        return
+    if any(plugin.location == str(path) and not plugin.error for plugin in zoo.plugins()):
+        return
+    said: Any = tree.plain
+    for name in ("resolved", "plugins", path.stem, "sha256"):
+        said = said.get(name) if isinstance(said, dict) else None
+    if said != hashlib.sha256(path.read_bytes()).hexdigest():
+        raise PluginError(
+            f"{path} is outside the folder of the spec that names it"
+            + (", and is not the file that the run was built with" if said else "")
+            + f"; nothing of it was run. If you trust it, say -p {shlex.quote(str(path))}, or copy "
+            "it beside the spec"
+        )
 
 
 def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
