@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, SpecError
@@ -81,7 +82,7 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
         pass
     spec = _with_provenance(spec, info, zoo)
     run = RunFolder.prepare(folder, spec)
-    console.print(f"run folder [bold]{run.path}[/]", highlight=False)
+    console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
     with located(spec):
         trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
         outcome = trainer.fit()
@@ -97,7 +98,9 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
         pass
     minutes = (time.monotonic() - began) / 60
-    console.print(f"done in {minutes:.1f} minutes; open [bold]{page}[/]", highlight=False)
+    console.print(
+        f"done in {minutes:.1f} minutes; open [bold]{escape(str(page))}[/]", highlight=False
+    )
     return model
 
 
@@ -142,7 +145,7 @@ def load(
     _compare_plugins(spec, zoo)
     try:
         info = DataInfo.from_json((spec.resolved or {})["data"])
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(
             f"{folder.spec} does not say what the data looked like (resolved.data); it was not "
             "written by `genzoo build`"

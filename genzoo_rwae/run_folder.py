@@ -24,6 +24,8 @@ __all__ = ["RunFolder"]
 # what may differ between two builds of one folder: none of it changes the weights
 _FREE = ("resolved", "description", "plugins", "evaluate", "judge", "trackers")
 _FREE_IN_TRAIN = ("minutes", "save_every", "validate_every")
+# what a line of metrics.jsonl gives that is no row
+_NO_ROW = (ValueError, LookupError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class RunFolder:
             raise CheckpointError(
                 f"{path} is no run folder: {found}; wanted a folder that `genzoo build` made"
             )
+        run._check_links(run.state.parent, run.pictures)
         return run
 
     @staticmethod
@@ -86,6 +89,7 @@ class RunFolder:
         run = RunFolder(path, _digest(spec))
         if path.exists() and not path.is_dir():
             raise SpecError(f"{path} is a file; -o wants a folder for the run")
+        run._check_links(run.state.parent, run.pictures, run.metrics)
         if run.spec.is_file():
             there, here = read_yaml(run.spec).plain, _read_back(spec)
             if lines := (*differences(_core(there), _core(here)), *_changed_plugins(there, spec)):
@@ -106,6 +110,18 @@ class RunFolder:
         write_atomic(run.spec, render(spec))
         return run
 
+    def _check_links(self, *paths: Path) -> None:
+        """Refuse links where files are written or appended to: they would be somebody's else.
+
+        Files that are links may be read: so hubs keep them. Written anew, they are files.
+        """
+        for path in paths:
+            if path.is_symlink():
+                raise CheckpointError(
+                    f"{path} is a link, to {path.readlink()}; what a run writes stays in its "
+                    "folder. Put what it leads to in its place, or take it away"
+                )
+
     def save_model(self, model: nn.Module) -> None:
         """Write model.safetensors."""
         from genzoo_rwae.training.checkpoint import save_weights
@@ -117,12 +133,12 @@ class RunFolder:
         if not self.metrics.is_file():
             return
         kept = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                row = json.loads(line)
-            except ValueError:
+                stays = json.loads(line)["step"] <= step
+            except _NO_ROW:
                 break  # a killed run's last line
-            if row["step"] <= step:
+            if stays:
                 kept.append(line + "\n")
         write_atomic(self.metrics, "".join(kept))
 
@@ -144,12 +160,14 @@ class RunFolder:
 
     def measured_step(self) -> int:
         """The step at which the run was measured last; 0 where that was not noted."""
-        return int(_read_json(self.path / "checkpoints" / "measured.json").get("step", 0))
+        step = _read_json(self.path / "checkpoints" / "measured.json").get("step")
+        return step if isinstance(step, int) else 0
 
     def measured(self, step: int) -> dict[str, Any]:
         """Metric -> options that it was measured with at this very step."""
         noted = _read_json(self.path / "checkpoints" / "measured.json")
-        return noted.get("metrics", {}) if noted.get("step") == step else {}
+        metrics = noted.get("metrics") if noted.get("step") == step else {}
+        return metrics if isinstance(metrics, dict) else {}
 
     def save_evaluation(
         self, figures: Mapping[str, Any], *, step: int, metrics: Mapping[str, Any]
@@ -163,7 +181,7 @@ class RunFolder:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from genzoo_rwae.errors import PluginError, SpecError
 from genzoo_rwae.paths import anchored, home, inside
 from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml
@@ -37,6 +39,16 @@ __all__ = [
     "qualified",
     "render",
 ]
+
+
+# what `genzoo build` writes into the spec of a run folder, and later reads there
+_RESOLVED: dict[str, Any] = {
+    "versions": dict[str, str],
+    "command": str,
+    "machine": str,
+    "plugins": dict[str, dict[str, str]],
+    "data": dict[str, Any],
+}
 
 
 def load_spec(
@@ -170,6 +182,11 @@ def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
         for number, name in enumerate(names)
         if name in names[:number]
     ]
+    problems += [
+        spec.problem(f"resolved.{name}", "found something else than genzoo writes there")
+        for name, kind in _RESOLVED.items()
+        if name in (spec.resolved or {}) and not _is(kind, (spec.resolved or {})[name])
+    ]
     train = spec.train
     if not (train.epochs or train.steps or train.minutes):
         problems.append(
@@ -197,3 +214,11 @@ def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
             if does
         ]
     return problems
+
+
+def _is(kind: Any, value: object) -> bool:
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +16,16 @@ from safetensors.torch import save as save_weights_bytes
 
 from genzoo_rwae.errors import CheckpointError
 from genzoo_rwae.files import write_atomic
+from genzoo_rwae.training.archives import check_archive, check_fields
 
 __all__ = ["State", "load_state", "load_weights", "save_state", "save_weights"]
 
 _FORMAT = 1
+# the restricted unpickler of a file that is damaged, or made to look so, raises what it meets
+_DAMAGED = (
+    OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError, TypeError,
+    AttributeError, ArithmeticError, AssertionError, MemoryError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,9 @@ def load_state(path: Path) -> State:
         CheckpointError: it is truncated, or no checkpoint of genzoo.
     """
     try:
+        check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except _DAMAGED as error:
         raise CheckpointError(
             f"{path} cannot be read: truncated, or not a checkpoint of genzoo "
             f"({type(error).__name__}); move it away to start the run anew from step 0"
@@ -85,6 +93,12 @@ def load_state(path: Path) -> State:
             f"{path} is not a checkpoint of genzoo (format {_FORMAT}): it holds {found}; move it "
             "away to start the run anew"
         )
+    try:
+        check_fields(content, path.stat().st_size)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of genzoo: {error}; move it away"
+        ) from error
     return State(**{name: content[name] for name in names})
 
 
@@ -114,7 +128,7 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         )
     try:
         tensors = load_weights_bytes(path.read_bytes())
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, *_DAMAGED) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors: {error}; `genzoo build` with the same spec and "
             "folder writes it again"
