@@ -98,7 +98,7 @@ class DataInfo:
         factors = tuple(_factor(factor) for factor in raw["factors"])
         shape = tuple(int(side) for side in raw["frame_shape"])
         length = int(raw["length"])
-        if min((*shape, length)) < 1 or math.prod(shape) * length > _MOST_VALUES:
+        if not shape or min(*shape, length) < 1 or math.prod(shape) * length > _MOST_VALUES:
             raise ValueError(f"found {length} steps of {list(shape)[:8]}")
         # runs of version 0.1 do not say the last two
         return DataInfo(
