@@ -182,8 +182,8 @@ def files(draw: st.DrawFn) -> bytes:
     text = draw(trees().map(written) | texts())
     codec = draw(st.sampled_from(["utf-8"] * 12 + list(CODECS)))
     raw = text.encode(codec, CODECS[codec])
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 3])) if raw else 0):
-        place = draw(st.integers(0, len(raw) - 1))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 3]))):
+        place = draw(st.integers(0, len(raw)))
         raw = raw[:place] + draw(st.binary(max_size=3)) + raw[place + 1 :]
     return raw
 

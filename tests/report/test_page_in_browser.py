@@ -113,8 +113,9 @@ class Listener(HTTPServer):
         here = f"http://127.0.0.1:{self.server_port}"
         return (
             f"\"'></title></style></code></pre></svg><img src={here}/img>"
-            f"<script src={here}/js></script><link rel=stylesheet href={here}/css><style>@import url({here}/import);"
-            f"*{{background:url({here}/url)}}</style><iframe src={here}/frame></iframe><object "
+            f"<script src={here}/js></script><link rel=stylesheet href={here}/css>"
+            f"<style>@import url({here}/import);*{{background:url({here}/url)}}</style>"
+            f"<iframe src={here}/frame></iframe><object "
             f"data={here}/object></object><video src={here}/video></video><script>{RUNS};"
             f"fetch('{here}/fetch')</script><base href={here}/><svg><image href={here}/svg /></svg>"
         )
