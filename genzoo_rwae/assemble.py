@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,7 +13,7 @@ from genzoo_rwae.errors import OptionError, SpecError
 from genzoo_rwae.objective import NotFiniteError, Objective, law_of, takes_laws
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import DataInfo, Split
-from genzoo_rwae.spec import PlacedOptionError, Spec
+from genzoo_rwae.spec import PlacedOptionError, Spec, plain
 from genzoo_rwae.spec.part import scheduled
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Assembled", "assemble", "located", "open_split"]
 
 
+# what torch says of sizes that no memory holds
+_TOO_MUCH = ("can't allocate memory", "calculation overflowed", "Overflow when unpacking long")
 _TRIAL = 4  # sequences; some estimators compare four distinct rows
 
 
@@ -198,10 +200,36 @@ def _trial(model: SequenceModel, batch: int) -> Pass:
 
 @contextmanager
 def located(spec: Spec) -> Iterator[None]:
-    """Turn a component's OptionError into a SpecError at the place of the option."""
+    """Turn a component's OptionError into a SpecError at the place of the option.
+
+    So is an allocation that no machine has memory for, at the largest number of the spec.
+    """
     try:
         yield
     except PlacedOptionError as error:
         raise SpecError([spec.problem(error.path, str(error))]) from error
     except OptionError as error:
         raise SpecError([spec.problem("", str(error))]) from error
+    except (MemoryError, RuntimeError, TypeError) as error:
+        if not isinstance(error, MemoryError) and not any(said in str(error) for said in _TOO_MUCH):
+            raise
+        path, number = max(
+            _sizes({"data": plain(spec.data), "model": plain(spec.model)}), key=_second
+        )
+        said = (
+            f"the data and the model want more memory than there is; the largest size is {number:,}"
+        )
+        raise SpecError([spec.problem(path, said, "lower it")]) from error
+
+
+def _sizes(tree: Any, path: str = "") -> Iterator[tuple[str, int]]:
+    """Path and value of every whole number."""
+    if isinstance(tree, dict):
+        for name, child in tree.items():
+            yield from _sizes(child, f"{path}.{name}" if path else name)
+    elif type(tree) is int:
+        yield path, tree
+
+
+def _second(pair: tuple[str, int]) -> int:
+    return pair[1]

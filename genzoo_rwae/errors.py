@@ -6,6 +6,7 @@ traceback, and leaves with `exit_code`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,11 @@ __all__ = [
     "Problem",
     "RunError",
     "SpecError",
+    "shown",
 ]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST = 2_000  # characters of a path or a message: a stranger's file may name things at length
 
 
 class GenzooError(Exception):
@@ -82,6 +87,16 @@ class OptionError(ValueError):
         self.option = option
 
 
+def shown(text: str, most: int = _LONGEST) -> str:
+    """A stranger's text as a terminal may see it: cut, and without what would steer the terminal.
+
+    >>> shown("red \\x1b[31m")
+    'red \\\\x1b[31m'
+    """
+    cut = text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], cut)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with a spec, at its place.
@@ -105,12 +120,17 @@ class Problem:
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        head = ": ".join(part for part in (place, self.path, self.message) if part)
+        parts = (place, self.path, self.message)
+        head, hint = ": ".join(shown(part) for part in parts if part), shown(self.hint)
         if not self.source:
-            return f"{head}\n    {self.hint}" if self.hint else head
+            return f"{head}\n    {hint}" if hint else head
         number = f"{self.line:>5}"
-        caret = " " * (self.column - 1) + "^" + (f" {self.hint}" if self.hint else "")
-        return f"{head}\n{number} | {self.source}\n{' ' * len(number)} | {caret}"
+        if self.column > len(self.source) + 1:  # of a line that was cut
+            return f"{head}\n{number} | {shown(self.source)}" + (f"\n    {hint}" if hint else "")
+        # one character for one, so that the caret stands where it should
+        source = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", self.source)
+        caret = " " * (self.column - 1) + "^" + (f" {hint}" if hint else "")
+        return f"{head}\n{number} | {source}\n{' ' * len(number)} | {caret}"
 
 
 class SpecError(GenzooError):

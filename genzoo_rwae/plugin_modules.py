@@ -66,6 +66,10 @@ def import_file(path: Path, origin: Origin) -> ModuleType:
             f"plugin file {path} (wanted by the {origin}) is not there; paths in a spec are "
             "relative to the spec's folder, after -p to the current one"
         )
+    if path.suffix != ".py":
+        raise PluginError(
+            f"plugin file {path} (wanted by the {origin}): wanted a file that ends in .py"
+        )
     # a real, prefixed name: dataclasses, pickling and annotations look modules up in sys.modules
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"genzoo_plugin_{path.stem}_{digest}"
@@ -87,6 +91,11 @@ def import_file(path: Path, origin: Origin) -> ModuleType:
 
 def import_module(name: str, origin: Origin) -> ModuleType:
     """Import a plugin module; raises PluginError with the place of what went wrong."""
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise PluginError(
+            f"plugin module '{name}' (wanted by the {origin}) is of Python's own library and no "
+            "plugin; it is not imported"
+        )
     try:
         return importlib.import_module(name)
     except PluginError:

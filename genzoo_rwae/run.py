@@ -87,7 +87,7 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     spec = _with_provenance(spec, info, zoo)
     with locked(folder):
         run = RunFolder.prepare(folder, spec)
-        console.print(f"run folder [bold]{run.path}[/]", highlight=False)
+        console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
         with located(spec):
             trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
         with closing(trainer.trackers):
@@ -111,7 +111,9 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     seconds = time.monotonic() - began
     for sentence in zoo.calls.slow(seconds):
         console.print(f"[yellow]slow:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
-    console.print(f"done in {seconds / 60:.1f} minutes; open [bold]{page}[/]", highlight=False)
+    console.print(
+        f"done in {seconds / 60:.1f} minutes; open [bold]{escape(str(page))}[/]", highlight=False
+    )
     return model
 
 
@@ -156,7 +158,7 @@ def load(
     _compare_plugins(spec, zoo)
     try:
         info = DataInfo.from_json((spec.resolved or {})["data"])
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(
             f"{folder.spec} does not say what the data looked like (resolved.data); it was not "
             "written by `genzoo build`"

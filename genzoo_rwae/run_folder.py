@@ -41,6 +41,8 @@ _MENDS = {
     "measured.json": f"{_BUILD} measures anew",
 }
 _DRAWN = "`genzoo report` with the run's folder writes it again"  # pictures, sounds and pages
+# what a line of metrics.jsonl gives that is no row
+_NO_ROW = (ValueError, LookupError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class RunFolder:
             raise CheckpointError(
                 f"{path} is no run folder: {found}; wanted a folder that `genzoo build` made"
             )
+        run._check_links(run.state.parent, run.pictures, run.sounds)
         run._say_if_unchecked()
         run.check(run.spec)
         return run
@@ -120,6 +123,7 @@ class RunFolder:
             SpecError: the folder is of another spec (says what differs), or holds other things.
         """
         run = RunFolder(path, identity_digest(spec))
+        run._check_links(run.state.parent, run.pictures, run.sounds, run.metrics)
         text = render(spec).encode()
         if run._has_lost_its_spec():
             said = f"{run.spec} was damaged, or changed by hand; it is written again from this spec"
@@ -227,6 +231,18 @@ class RunFolder:
         self.digests.expect(changes)
         write_atomic(self.state, data, keep=self.state_before if before else None)
 
+    def _check_links(self, *paths: Path) -> None:
+        """Refuse links where files are written or appended to: they would be somebody's else.
+
+        Files that are links may be read: so hubs keep them. Written anew, they are files.
+        """
+        for path in paths:
+            if path.is_symlink():
+                raise CheckpointError(
+                    f"{path} is a link, to {path.readlink()}; what a run writes stays in its "
+                    "folder. Put what it leads to in its place, or take it away"
+                )
+
     def save_model(self, model: nn.Module) -> None:
         """Write model.safetensors."""
         from genzoo_rwae.training.checkpoint import packed_weights
@@ -241,7 +257,7 @@ class RunFolder:
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
-        """Pictures, sounds, page and card are written inside; they are vouched for when all are there."""
+        """What is written inside, pictures to card, is vouched for when all of it is there."""
         pages = [self.path / name for name in _PAGES]
         self.digests.forget([*pages, *self._drawn_files()])
         yield
@@ -257,12 +273,12 @@ class RunFolder:
             return
         self.check(self.metrics)
         kept = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                row = json.loads(line)
-            except ValueError:
+                stays = json.loads(line)["step"] <= step
+            except _NO_ROW:
                 break  # a killed run's last line
-            if row["step"] <= step:
+            if stays:
                 kept.append(line + "\n")
         data = "".join(kept).encode()
         self.digests.expect({self.metrics: Digest.of(data, grows=True)})
@@ -295,12 +311,14 @@ class RunFolder:
 
     def measured_step(self) -> int:
         """The step at which the run was measured last; 0 where that was not noted."""
-        return int(_read_json(self.measurement).get("step", 0))
+        step = _read_json(self.measurement).get("step")
+        return step if isinstance(step, int) else 0
 
     def measured(self, step: int) -> dict[str, Any]:
         """Metric -> options that it was measured with at this very step."""
         noted = _read_json(self.measurement)
-        return noted.get("metrics", {}) if noted.get("step") == step else {}
+        metrics = noted.get("metrics") if noted.get("step") == step else {}
+        return metrics if isinstance(metrics, dict) else {}
 
     def save_evaluation(
         self, figures: Mapping[str, Any], *, step: int, metrics: Mapping[str, Any]
@@ -314,7 +332,7 @@ class RunFolder:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

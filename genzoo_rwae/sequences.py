@@ -5,9 +5,10 @@ Shapes: B batch, T time, ... the frame: [C, H, W] for images, [F] for vectors.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,8 @@ __all__ = ["Batch", "DataInfo", "Display", "Factor", "SequenceData", "Sound", "S
 
 Split = Literal["train", "validation", "test"]
 """Which part of a data set: to fit, to choose settings, to measure."""
+_Form = Literal["lines", "spectrogram", "skeleton"]
+_MOST_VALUES = 2**28  # of one sequence, as 1 GB of float32
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Display:
         top: highest frequency in Hz; 0 where nobody knows.
     """
 
-    form: Literal["lines", "spectrogram", "skeleton"]
+    form: _Form
     names: tuple[str, ...] = ()
     bones: tuple[tuple[int, int], ...] = ()
     step: float = 0.0
@@ -90,30 +93,38 @@ class DataInfo:
         """The inverse of `as_json`.
 
         Raises:
-            KeyError, TypeError: it is none.
+            LookupError, TypeError, ValueError, AttributeError: it is none.
         """
-        factors = tuple(
-            Factor(factor["name"], tuple(factor["classes"]), factor["code"])
-            for factor in raw["factors"]
-        )
+        factors = tuple(_factor(factor) for factor in raw["factors"])
         shape = tuple(int(side) for side in raw["frame_shape"])
+        length = int(raw["length"])
+        if not shape or min(*shape, length) < 1 or math.prod(shape) * length > _MOST_VALUES:
+            raise ValueError(f"found {length} steps of {list(shape)[:8]}")
         # runs of version 0.1 do not say the last two
         return DataInfo(
             shape,
-            int(raw["length"]),
+            length,
             bool(raw["bounded"]),
             factors,
-            raw["licence"],
+            str(raw["licence"]),
             bool(raw.get("missing", False)),
             _display(raw.get("display")),
         )
+
+
+def _factor(raw: Mapping[str, Any]) -> Factor:
+    if raw["code"] not in ("static", "dynamic"):
+        raise ValueError(f"found a factor of the code {raw['code']!r}")
+    return Factor(str(raw["name"]), tuple(str(name) for name in raw["classes"]), raw["code"])
 
 
 def _display(raw: Mapping[str, Any] | None) -> Display | None:
     if raw is None:
         return None
     bones = tuple((int(one), int(other)) for one, other in raw["bones"])
-    names = tuple(raw["names"])
+    names = tuple(str(name) for name in raw["names"])
+    if raw["form"] not in get_args(_Form):
+        raise ValueError(f"found the form {raw['form']!r}")
     return Display(raw["form"], names, bones, float(raw["step"]), float(raw["top"]))
 
 

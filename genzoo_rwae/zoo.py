@@ -28,6 +28,7 @@ from genzoo_rwae.catalogue import Entry, catalogue
 from genzoo_rwae.components import Component, summary_of
 from genzoo_rwae.description import Description, describe, source_of
 from genzoo_rwae.errors import GenzooError, PluginError
+from genzoo_rwae.paths import anchored
 from genzoo_rwae.plugin_calls import IMPORT, CallLog
 from genzoo_rwae.plugin_modules import (
     Origin,
@@ -129,7 +130,7 @@ class Zoo:
                 forgets `@hookimpl`, takes an argument that the hook lacks, or is blocked.
         """
         is_file = reference.endswith(".py") or os.sep in reference
-        path = (base / Path(reference).expanduser()).resolve() if is_file else None
+        path = anchored(Path(reference), base) if is_file else None
         name = path.stem if path else reference
         location = str(path) if path else reference
         known = self._plugins.get(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from genzoo_rwae.errors import GenzooError, PluginError, SpecError
+from genzoo_rwae.errors import GenzooError, PluginError, SpecError, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,8 @@ __all__ = [
     "print_json",
     "take_global_options",
 ]
+
+_LONGEST = 100_000  # characters of an error: a hundred problems
 
 SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or zoo:NAME.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `genzoo build` made.")]
@@ -99,13 +101,14 @@ class Session:
         # a hook's error says whose it is already
         plugin = None if placed or isinstance(error, PluginError) else self._blamed(error)
         whose = f" (raised by {plugin})" if plugin else ""
-        print(error if placed else f"genzoo: {error}{whose}", file=sys.stderr)
+        text = str(error) if placed else f"genzoo: {error}{whose}"
+        print(shown(text, _LONGEST), file=sys.stderr)
         sys.exit(error.exit_code)
 
     def fail_unexpectedly(self, error: Exception) -> NoReturn:
         """An exception that is no GenzooError: a plugin's, or a fault of ours."""
         plugin = self._blamed(error)
-        reason = f"{type(error).__name__}: {error}"
+        reason = shown(f"{type(error).__name__}: {error}")
         if plugin:
             print(
                 f"genzoo: {plugin} failed: {reason}\n--debug shows where",

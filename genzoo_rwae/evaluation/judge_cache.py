@@ -52,7 +52,7 @@ def judge_for(spec: Spec, splits: Splits, console: Console) -> Judge:
             load_weights(path, net)
         except CheckpointError:
             said = f"the judge kept in {path} is damaged or of other parts; it is trained again"
-            console.print(said, highlight=False, soft_wrap=True)
+            console.print(said, highlight=False, markup=False, soft_wrap=True)
         else:
             device = choose_execution(Train(precision="float32"), info.frame_shape).device
             return Judge(net.to(device), info)
@@ -60,7 +60,9 @@ def judge_for(spec: Spec, splits: Splits, console: Console) -> Judge:
     try:
         save_weights(path, judge.net)
     except RunError as error:
-        console.print(f"the judge is not kept: {error}", highlight=False, soft_wrap=True)
+        console.print(
+            f"the judge is not kept: {error}", highlight=False, markup=False, soft_wrap=True
+        )
     return judge
 
 

@@ -95,6 +95,7 @@ def train_judge(
         f"trained a judge for {step:,} steps, {time.monotonic() - began:.0f} s; accuracy on "
         f"validation sequences: {said or 'not measured, there are none'}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     return Judge(net, info)

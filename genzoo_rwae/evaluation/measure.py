@@ -83,6 +83,7 @@ def measure(
             f"not measured: {', '.join(sorted(judged))}; a judge needs labelled factors and test "
             "sequences",
             highlight=False,
+            markup=False,
         )
         figures: dict[str, Any] = {name: {} for name in judged}
         metrics = [metric for metric in metrics if metric.name not in judged]
@@ -98,7 +99,9 @@ def measure(
         extra = wired if metric.name in judged else ()
         figures[metric.name] = as_json(metric(model, splits, *extra))
         console.print(
-            f"measured {metric.name} in {time.monotonic() - began:.1f} s", highlight=False
+            f"measured {metric.name} in {time.monotonic() - began:.1f} s",
+            highlight=False,
+            markup=False,
         )
     if wired:
         figures[JUDGE] = as_json(reliability(*wired, model, splits.test))

@@ -16,6 +16,7 @@ __all__ = ["MeasuredRun", "flat_figures", "read_run"]
 
 # what says nothing about what was trained
 _ASIDE = ("name", "description", "resolved", "plugins", "evaluate", "trackers")
+_LARGEST = 2**1000  # of a whole number; beyond it there is no float
 _ASIDE_IN_TRAIN = ("train.seed", "train.save_every", "train.validate_every")
 
 
@@ -59,20 +60,25 @@ def read_run(path: Path) -> MeasuredRun:
             f"{path}: there are no figures in it (evaluation.json); `genzoo build` with its spec "
             "and folder measures what `evaluate:` asks for"
         )
+    try:
+        flat = {(group, name): figure for group, name, figure in flat_figures(figures)}
+    except RecursionError as error:
+        raise CheckpointError(f"{run.evaluation}: found groups in groups without end") from error
     leaves = dict(_leaves(tree))
+    seed = leaves.get("train.seed", 0)
     run.check(run.metrics)
     steps, seconds = _trained(run.metrics)
     return MeasuredRun(
         path=path,
         name=str(tree.get("name", path.name)),
-        seed=int(str(leaves.get("train.seed", 0))),
+        seed=seed if isinstance(seed, int) else 0,
         settings={
             name: value
             for name, value in leaves.items()
             if name.partition(".")[0].partition("[")[0] not in _ASIDE
             and name not in _ASIDE_IN_TRAIN
         },
-        figures={(group, name): figure for group, name, figure in flat_figures(figures)},
+        figures=flat,
         steps=steps,
         seconds=seconds,
     )
@@ -90,7 +96,24 @@ def flat_figures(
         if isinstance(figure, Mapping) and "value" not in figure:
             yield from flat_figures(figure, f"{group}, {name}" if group else name)
         else:
-            yield group, name, figure if isinstance(figure, Mapping) else {"value": figure}
+            yield group, name, _told(figure if isinstance(figure, Mapping) else {"value": figure})
+
+
+def _told(figure: Mapping[str, Any]) -> dict[str, Any]:
+    """A figure whose numbers are numbers, whatever a stranger's file holds in their place."""
+    told = {**figure, "value": _number(figure["value"])}
+    if "chance" in figure:
+        told["chance"] = _number(figure["chance"])
+    if "baselines" in figure:
+        known = figure["baselines"] if isinstance(figure["baselines"], Mapping) else {}
+        told["baselines"] = {n: v for n, v in known.items() if _number(v) is not None}
+    return told
+
+
+def _number(value: object) -> int | float | None:
+    if not isinstance(value, int | float):
+        return None
+    return value if isinstance(value, float) or abs(value) < _LARGEST else None
 
 
 def _leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
@@ -105,11 +128,14 @@ def _leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
 def _trained(path: Path) -> tuple[int, float | None]:
     """Steps and seconds of training, as metrics.jsonl has them."""
     steps, seconds = 0, None
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    )
     for line in lines:
         try:
             row = json.loads(line)
-        except ValueError:
+            steps = max(steps, int(row["step"]))
+            seconds = _number(row.get("seconds", seconds))
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
             continue  # a killed run's last line
-        steps, seconds = max(steps, int(row["step"])), row.get("seconds", seconds)
     return steps, seconds

@@ -224,8 +224,9 @@ def _training_seconds(run: RunFolder) -> float | None:
     """Training time so far, as the last row of metrics.jsonl has it."""
     if not run.metrics.is_file():
         return None
-    found = [row["seconds"] for row in read_history(run.metrics).rows if "seconds" in row]
-    return float(str(found[-1])) if found else None
+    told = (row.get("seconds") for row in read_history(run.metrics).rows)
+    found = [seconds for seconds in told if isinstance(seconds, float)]
+    return found[-1] if found else None
 
 
 def _card_parts(spec: Spec) -> list[CardPart]:

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from matplotlib import rc_context
@@ -62,7 +62,7 @@ class History:
     def last_step(self) -> int:
         """The largest step of any row; 0 where there is none."""
         steps = (row.get("step") for row in self.rows)
-        return max((step for step in steps if isinstance(step, int)), default=0)
+        return max((step for step in steps if _is_step(step)), default=0)
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,14 @@ def _series(
     for row in rows:
         step, value = row.get("step"), row.get(name)
         of_training = row.get("split", "train") == "train"
-        if of_training is not validation and isinstance(step, int) and _is_number(value):
+        if of_training is not validation and _is_step(step) and _is_number(value):
             values[step] = float(value)  # type: ignore[arg-type]
     finite = sorted((step, value) for step, value in values.items() if math.isfinite(value))
     return np.array(finite, dtype=np.float64).reshape(-1, 2), len(values) - len(finite)
+
+
+def _is_step(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and _is_number(value)
 
 
 def _is_number(value: object) -> bool:

@@ -110,7 +110,10 @@ def read_figures(path: Path) -> tuple[ShownFigure, ...]:
             f"{path}: got {type(evaluation).__name__}, wanted an object of groups; "
             "`genzoo build` writes it anew"
         )
-    return figures_of(evaluation)
+    try:
+        return figures_of(evaluation)
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: found groups in groups without end") from error
 
 
 def _walk(group: Mapping[str, object], path: tuple[str, ...]) -> Iterator[ShownFigure]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -18,18 +19,22 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from genzoo_rwae.errors import CheckpointError
+from genzoo_rwae.errors import CheckpointError, SpecError
 from genzoo_rwae.files import write_atomic
 from genzoo_rwae.report.curves import History, read_history, training_curves
 from genzoo_rwae.report.facts import RunFacts
 from genzoo_rwae.report.figures import ShownFigure, read_figures
+from genzoo_rwae.spec.limits import MAX_BYTES
+from genzoo_rwae.spec.located import read_yaml
 
 __all__ = ["Picture", "read_pictures", "run_name", "write_report"]
 
 _FORMATS = {"PNG": "image/png", "GIF": "image/gif", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+_NO_PICTURE = (
+    UnidentifiedImageError, PillowImage.DecompressionBombError, LookupError, OSError, SyntaxError,
+    ValueError, EOFError, struct.error,
+)  # fmt: skip
 _SUFFIXES = (".png", ".gif", ".jpg", ".jpeg", ".webp")
 _LARGEST_PICTURE = 8 * 2**20  # bytes; the page should still open at once
 _CAPTIONS = {
@@ -129,23 +134,25 @@ def read_pictures(folder: Path, captions: Mapping[str, str]) -> tuple[Picture, .
 def run_name(run: Path) -> str:
     """The spec's name as spec.yaml says it, or else the run folder's own."""
     try:
-        spec = YAML(typ="safe").load((run / "spec.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, YAMLError):
+        spec = read_yaml(run / "spec.yaml").plain
+    except SpecError:
         spec = None
     name = spec.get("name") if isinstance(spec, dict) else None
     return str(name or run.resolve().name)
 
 
 def _picture(path: Path, caption: str) -> Picture:
-    data = path.read_bytes() if path.is_file() else b""
+    size = path.stat().st_size if path.is_file() else 0
     section = next((s for stem, s in _SECTIONS.items() if path.stem.startswith(stem)), "Pictures")
-    if len(data) > _LARGEST_PICTURE:
-        said = f"{len(data) / 2**20:.0f} MB, too large for this page; it is in pictures/"
+    if size > _LARGEST_PICTURE:
+        said = f"{size / 2**20:.0f} MB, too large for this page; it is in pictures/"
         return Picture(path.name, "", said, section=section)
+    data = path.read_bytes() if size else b""
     try:
-        with PillowImage.open(io.BytesIO(data)) as image:
-            kind, size, written = _FORMATS[image.format or ""], image.size, image.info
-    except (UnidentifiedImageError, PillowImage.DecompressionBombError, KeyError, OSError):
+        # its header alone: a browser decodes it, not this process
+        with PillowImage.open(io.BytesIO(data), formats=tuple(_FORMATS)) as image:
+            kind, sides, written = _FORMATS[image.format or ""], image.size, image.info
+    except _NO_PICTURE:
         said = "This file cannot be read as a picture."
         return Picture(path.name, "", said, section=section)
     note = written.get("Description") or written.get("comment") or ""
@@ -153,7 +160,7 @@ def _picture(path: Path, caption: str) -> Picture:
     usual = [*_CAPTIONS.values(), ""][_place(path)]
     words = path.stem.replace("_", " ").replace("-", " ")
     uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    return Picture(path.name, uri, caption or note or usual or words, *size, section)
+    return Picture(path.name, uri, caption or note or usual or words, *sides, section)
 
 
 def _place(path: Path) -> int:
@@ -221,4 +228,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES).decode("utf-8", "replace")

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from genzoo_rwae.errors import PluginError, SpecError
+from genzoo_rwae.paths import anchored, home, inside
 from genzoo_rwae.spec.located import Located, apply_settings, find_spec, merge, read_yaml
 from genzoo_rwae.spec.part import Part, PlacedOptionError, follows_progress, qualified
 from genzoo_rwae.spec.render import differences, plain, render
-from genzoo_rwae.spec.resolve import INVALID, Resolver
+from genzoo_rwae.spec.resolve import INVALID, Resolver, in_order
 from genzoo_rwae.spec.schema import json_schema
 from genzoo_rwae.spec.sections import Spec, place_values
 from genzoo_rwae.zoo import Zoo
@@ -34,6 +39,16 @@ __all__ = [
     "qualified",
     "render",
 ]
+
+
+# what `genzoo build` writes into the spec of a run folder, and later reads there
+_RESOLVED: dict[str, Any] = {
+    "versions": dict[str, str],
+    "command": str,
+    "machine": str,
+    "plugins": dict[str, dict[str, str]],
+    "data": dict[str, Any],
+}
 
 
 def load_spec(
@@ -73,7 +88,7 @@ def load_spec(
                 for problem in problems or []
             ]
     if resolver.problems:
-        raise SpecError(sorted(resolver.problems, key=lambda p: (p.file, p.line, p.column)))
+        raise SpecError(in_order(resolver.problems))
     assert spec is not INVALID
     return spec  # type: ignore[no-any-return]
 
@@ -92,7 +107,10 @@ def _read_extended(path: Path, chain: tuple[Path, ...]) -> Located:
         )
     reference = parent.value
     if not reference.startswith("zoo:"):
-        reference = str(path.parent / Path(reference).expanduser())
+        if not inside(home(Path(reference)), path.parent):
+            said = f"'{reference}' is outside the spec's folder; wanted a file in it or below"
+            raise SpecError([parent.place.problem("extends", said, "copy it there")])
+        reference = str(path.parent / home(Path(reference)))
     try:
         below = _read_extended(find_spec(reference), (*chain, path))
     except SpecError as error:
@@ -126,9 +144,35 @@ def _load_plugins(tree: Located, zoo: Zoo) -> None:
     for item in listed.value:
         if isinstance(item.value, str):
             try:
-                zoo.load(item.value, base=item.place.folder or Path.cwd(), origin="spec")
+                base = item.place.folder or Path.cwd()
+                if item.place.line:  # a file says so; what a person typed goes where it says
+                    _check_place(item.value, base, tree, zoo)
+                zoo.load(item.value, base=base, origin="spec")
             except PluginError as error:
                 raise PluginError(f"{item.place}: plugins: {error}") from error
+
+
+def _check_place(reference: str, folder: Path, tree: Located, zoo: Zoo) -> None:
+    """A spec runs files of its own folder alone, and those that its run was built with.
+
+    A resolved spec names plugin files wherever they lie, so that they are found again; with the
+    digest that it has of each, no other file can be meant.
+    """
+    path = anchored(Path(reference), folder)
+    if path.suffix != ".py" or inside(path, folder) or not path.is_file():
+        return
+    if any(plugin.location == str(path) and not plugin.error for plugin in zoo.plugins()):
+        return
+    said: Any = tree.plain
+    for name in ("resolved", "plugins", path.stem, "sha256"):
+        said = said.get(name) if isinstance(said, dict) else None
+    if said != hashlib.sha256(path.read_bytes()).hexdigest():
+        raise PluginError(
+            f"{path} is outside the folder of the spec that names it"
+            + (", and is not the file that the run was built with" if said else "")
+            + f"; nothing of it was run. If you trust it, say -p {shlex.quote(str(path))}, or copy "
+            "it beside the spec"
+        )
 
 
 def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
@@ -140,6 +184,11 @@ def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
         spec.problem(f"evaluate[{number}]", f"the metric '{name}' is asked for twice")
         for number, name in enumerate(names)
         if name in names[:number]
+    ]
+    problems += [
+        spec.problem(f"resolved.{name}", "found something else than genzoo writes there")
+        for name, kind in _RESOLVED.items()
+        if name in (spec.resolved or {}) and not _is(kind, (spec.resolved or {})[name])
     ]
     train = spec.train
     if not (train.epochs or train.steps or train.minutes):
@@ -168,3 +217,11 @@ def _whole(spec: Spec, places: dict[str, Located]) -> list[Problem]:
             if does
         ]
     return problems
+
+
+def _is(kind: Any, value: object) -> bool:
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True

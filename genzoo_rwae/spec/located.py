@@ -13,13 +13,20 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from genzoo_rwae.catalogue import zoo_specs
 from genzoo_rwae.digests import Digests
-from genzoo_rwae.errors import Problem, SpecError
+from genzoo_rwae.errors import Problem, SpecError, shown
+from genzoo_rwae.paths import home
+from genzoo_rwae.spec.limits import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_PROBLEMS,
+    MAX_VALUES,
+    BoundedScanner,
+    unspeakable,
+)
 
 __all__ = ["Located", "Place", "apply_settings", "find_spec", "merge", "read_yaml"]
 
-_MAX_BYTES = 1_000_000
-_MAX_VALUES = 20_000  # an alias bomb reaches this before it reaches memory
-_MAX_DEPTH = 40
+_SOURCE = 200  # characters of a line that a problem shows
 _PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 Scalar = str | int | float | bool | None
@@ -85,16 +92,19 @@ def find_spec(reference: str | Path) -> Path:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean 'zoo:{close[0]}'? " if close else ""
         raise SpecError(f"no spec of the zoo is called '{name}'; {hint}known: {', '.join(known)}")
-    path = Path(text).expanduser()
-    if path.is_dir() and (path / "spec.yaml").is_file():
-        Digests(path).check(path / "spec.yaml", "Give the spec that the run was made from")
-        return path / "spec.yaml"
-    if not path.is_file():
-        raise SpecError(
-            f"{text}: there is no such spec; wanted a YAML file, or zoo:NAME "
-            f"(known: {', '.join(zoo_specs())})"
-        )
-    return path
+    path = home(Path(text))
+    try:
+        if path.is_dir() and (path / "spec.yaml").is_file():
+            Digests(path).check(path / "spec.yaml", "Give the spec that the run was made from")
+            return path / "spec.yaml"
+        if path.is_file():
+            return path
+    except OSError:
+        pass  # a name that no file can have
+    raise SpecError(
+        f"{shown(text, 300)}: there is no such spec; wanted a YAML file, or zoo:NAME "
+        f"(known: {', '.join(zoo_specs())})"
+    )
 
 
 def read_yaml(path: Path) -> Located:
@@ -104,10 +114,12 @@ def read_yaml(path: Path) -> Located:
         SpecError: it is not UTF-8, not YAML, has duplicate keys, or is larger than any spec.
     """
     name = _display(path)
-    if path.stat().st_size > _MAX_BYTES:
-        raise SpecError(f"{name}: {path.stat().st_size:,} bytes; no spec is over {_MAX_BYTES:,}")
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)  # not its size: some files tell none
+        if len(raw) > MAX_BYTES:
+            raise SpecError(f"{name}: more than {MAX_BYTES:,} bytes; no spec is that large")
+        text = raw.decode("utf-8")
     except OSError as error:
         raise SpecError(f"{name}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -118,8 +130,10 @@ def read_yaml(path: Path) -> Located:
 def parse_yaml(text: str, name: str, folder: Path) -> Located:
     """Parse YAML text; `name` stands for it in messages. Raises SpecError as `read_yaml`."""
     lines = text.splitlines()
+    yaml = YAML(typ="rt", pure=True)
+    yaml.Scanner = BoundedScanner
     try:
-        root = YAML(typ="rt", pure=True).compose(text)
+        root = yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
@@ -129,7 +143,7 @@ def parse_yaml(text: str, name: str, folder: Path) -> Located:
             indents = not source[: column + 1].strip()
             hint = "YAML indents with spaces, not tabs" if indents else "a tab; YAML wants a space"
         problem = error.problem or error.context or "not YAML"
-        place = Place(name, line + 1, column + 1, source.replace("\t", " "))
+        place = Place(name, line + 1, column + 1, source[:_SOURCE].replace("\t", " "))
         raise SpecError([place.problem("", problem, hint)]) from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise SpecError(f"{name}: not YAML: {error}") from error
@@ -151,18 +165,18 @@ class _Reader:
     def place(self, node: Node) -> Place:
         line, column = node.start_mark.line, node.start_mark.column
         text = self.lines[line] if line < len(self.lines) else ""
-        shown = text[:200].replace("\t", " ")  # so that the caret stands where it should
-        return Place(self.name, line + 1, column + 1, shown, self.folder)
+        source = text[:_SOURCE].replace("\t", " ")  # so that the caret stands where it should
+        return Place(self.name, line + 1, column + 1, source, self.folder)
 
     def read(self, node: Node, path: str, depth: int, key: Place | None) -> Located:
         place = self.place(node)
         self.count += 1
-        if self.count > _MAX_VALUES or depth > _MAX_DEPTH:
+        if self.count > MAX_VALUES or depth > MAX_DEPTH:
             raise SpecError(
                 [
                     place.problem(
                         path,
-                        f"more than {_MAX_VALUES:,} values or {_MAX_DEPTH} levels; "
+                        f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels; "
                         "no spec is that large (aliases count as often as they are used)",
                     )
                 ]
@@ -179,6 +193,9 @@ class _Reader:
             ]
         else:
             value = self._scalar(str(node.value), str(node.tag), path, place)
+            if wrong := unspeakable(value):
+                self._note(place.problem(path, wrong))
+                value = None
         return Located(value, place, key or place)
 
     def _mapping(self, node: MappingNode, path: str, depth: int) -> dict[str, Located]:
@@ -186,21 +203,18 @@ class _Reader:
         for key_node, value_node in node.value:
             at = self.place(key_node)
             if not isinstance(key_node, ScalarNode) or str(key_node.tag).endswith(":merge"):
-                self.problems.append(
-                    at.problem(path, "keys are words; for merging there is `extends`, not '<<'")
-                )
+                said = "keys are words; for merging there is `extends`, not '<<'"
+                self._note(at.problem(path, said))
                 continue
             name = str(key_node.value)
             inner = f"{path}.{name}" if path else name
+            if wrong := unspeakable(name):
+                self._note(at.problem(path, wrong))
+                continue
             if name in children:
                 first = children[name].key
-                self.problems.append(
-                    at.problem(
-                        inner,
-                        f"the key stands twice; first in line {first.line}",
-                        "keep one of the two",
-                    )
-                )
+                said = f"the key stands twice; first in line {first.line}"
+                self._note(at.problem(inner, said, "keep one of the two"))
                 continue
             children[name] = self.read(value_node, inner, depth + 1, at)
         return children
@@ -220,7 +234,7 @@ class _Reader:
                 digits = text.replace("_", "").lower()
                 return float(digits.replace(".inf", "inf").replace(".nan", "nan"))
         except ValueError:
-            self.problems.append(place.problem(path, f"{text[:50]!r} is no number of YAML 1.2"))
+            self._note(place.problem(path, f"{text[:50]!r} is no number of YAML 1.2"))
             return None
         if tag in ("str", "timestamp", "value", "merge"):
             return text
@@ -228,9 +242,13 @@ class _Reader:
         return None
 
     def _note_tag(self, tag: str, path: str, place: Place) -> None:
-        self.problems.append(
-            place.problem(path, f"the tag {tag} is not known here; specs are plain YAML")
-        )
+        said = f"the tag {tag[:100]} is not known here; specs are plain YAML"
+        self._note(place.problem(path, said))
+
+    def _note(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise SpecError(self.problems)
 
 
 def merge(over: Located, under: Located, *, keep_places: bool = False) -> Located:
@@ -271,7 +289,7 @@ def apply_settings(tree: Located, settings: Sequence[str] | Mapping[str, object]
     folder = Path.cwd()
     for setting in settings:
         path, equals, text = setting.partition("=")
-        name = f"--set {setting}"
+        name = f"--set {shown(setting, 200)}"
         if isinstance(settings, Mapping):
             path, equals, name = setting, "=", f"the setting {setting}"
             node = _from_python(settings[setting], Place(name, folder=folder))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from genzoo_rwae.components import MISSING, Component, Option, Use, component_of, options_of
-from genzoo_rwae.errors import PluginError, Problem
+from genzoo_rwae.errors import PluginError, Problem, SpecError, shown
+from genzoo_rwae.paths import anchored, home
+from genzoo_rwae.spec.limits import MAX_PROBLEMS
 from genzoo_rwae.spec.located import Located, Place
 from genzoo_rwae.spec.part import Part, qualified
 from genzoo_rwae.spec.sections import KIND_DEFAULT
@@ -25,7 +27,7 @@ from genzoo_rwae.zoo import Registered, UnknownComponentError
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["INVALID", "Resolver"]
+__all__ = ["INVALID", "Resolver", "in_order"]
 
 INVALID: Any = type("Invalid", (), {"__repr__": lambda self: "INVALID"})()
 """Stands where a value was wrong; its problem has been noted."""
@@ -265,7 +267,7 @@ class Resolver:
         wanted = message[:1].lower() + message[1:]
         problem = node.place.problem(path, f"found {_found(node)}; {wanted}", option.help)
         if problem not in self.problems:
-            self.problems.append(problem)
+            self._add(problem)
 
     def _remember(self, node: Located, path: str) -> None:
         self.places[path] = node
@@ -274,7 +276,12 @@ class Resolver:
                 self._remember(child, f"{path}.{name}")
 
     def _note(self, place: Place, path: str, message: str, hint: str = "") -> None:
-        self.problems.append(place.problem(path, message, hint))
+        self._add(place.problem(path, message, hint))
+
+    def _add(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise SpecError(in_order(self.problems))
 
     @staticmethod
     def _derived(component: Component, base: type) -> bool:
@@ -293,8 +300,8 @@ def _group_options(option: Option) -> tuple[Option, ...]:
 def _anchored(value: Any, place: Place) -> Any:
     """Paths are relative to the file that says them, on the command line to the current folder."""
     if isinstance(value, Path):
-        value = value.expanduser()
-        return value if value.is_absolute() else ((place.folder or Path.cwd()) / value).resolve()
+        value = home(value)
+        return value if value.is_absolute() else anchored(value, place.folder or Path.cwd())
     if isinstance(value, tuple):
         return tuple(_anchored(item, place) for item in value)
     return value
@@ -305,4 +312,9 @@ def _found(node: Located) -> str:
         return "a mapping"
     if isinstance(node.value, list):
         return "a list"
-    return "nothing" if node.value is None else repr(node.value)
+    return "nothing" if node.value is None else shown(repr(node.value), 80)
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems as they come in the files."""
+    return sorted(problems, key=lambda p: (p.file, p.line, p.column))

@@ -15,6 +15,7 @@ from safetensors.torch import save as save_weights_bytes
 
 from genzoo_rwae.errors import CheckpointError, GenzooWarning
 from genzoo_rwae.files import write_atomic
+from genzoo_rwae.training.archives import check_archive, check_fields
 
 if TYPE_CHECKING:
     from genzoo_rwae.run_folder import RunFolder
@@ -104,6 +105,7 @@ def load_state(path: Path) -> State:
         CheckpointError: it is truncated, or no checkpoint of genzoo.
     """
     try:
+        check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file is a program that goes wrong in any way
         raise CheckpointError(
@@ -123,6 +125,12 @@ def load_state(path: Path) -> State:
             f"{path} is not a checkpoint of genzoo (format {_FORMAT}): it holds {found}; move "
             f"{path.parent} away to start the run anew"
         )
+    try:
+        check_fields(content, path.stat().st_size)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of genzoo: {error}; move it away"
+        ) from error
     return State(**{name: content[name] for name in names})
 
 
@@ -157,7 +165,7 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         )
     try:
         tensors = load_weights_bytes(path.read_bytes())
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, *_DAMAGED) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors: {error}; `genzoo build` with the same spec and "
             "folder writes it again"

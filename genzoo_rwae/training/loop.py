@@ -256,7 +256,7 @@ class Trainer:
             self.model.load_state_dict(state.model)
             self.objective.load_state_dict(state.objective)
             self.optimizer.load_state_dict(state.optimizer)
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.run.state} does not fit the spec's model ({error}); has a plugin changed "
                 "since? Give -o another folder to start anew"

@@ -65,7 +65,9 @@ class TrainingBar:
         self._progress.update(self._task, completed=share, description=text)
         if not self.console.is_terminal and now - self.last_line >= _SECONDS_BETWEEN_LINES:
             self.last_line = now
-            self.console.print(f"{share:4.0%}  {text}", highlight=False, soft_wrap=True)
+            self.console.print(
+                f"{share:4.0%}  {text}", highlight=False, markup=False, soft_wrap=True
+            )
 
 
 def _clock(seconds: float) -> str:

@@ -1,5 +1,7 @@
 """From a spec and the shape of the data to a model and its objective."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -203,3 +205,14 @@ def test_splits_are_those_of_the_source(tmp_path):
     spec = load_spec(tmp_path / "spec.yaml", settings=["data.sequences=70", "data.held_out=20"])
     assert len(open_split(spec, "train")) == 70
     assert len(open_split(spec, "test")) == 20
+
+
+@pytest.mark.parametrize("size", [10**7, 2**62, 2**63])
+def test_sizes_that_no_memory_holds_are_a_problem_of_the_largest_number(
+    tiny_spec: Path, size: int
+) -> None:
+    spec = load_spec(tiny_spec, settings={"model.dynamic.prior.hidden": size})
+    with pytest.raises(SpecError, match=f"the largest size is {size:,}") as wrong:
+        assemble(spec, open_split(spec, "train").info)
+    (problem,) = wrong.value.problems
+    assert (problem.path, problem.hint) == ("model.dynamic.prior.hidden", "lower it")

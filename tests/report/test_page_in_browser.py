@@ -5,13 +5,19 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from genzoo_rwae.report.facts import RunFacts
+from genzoo_rwae.evaluation.measured_run import MeasuredRun
+from genzoo_rwae.evaluation.tables import compare
+from genzoo_rwae.report.comparison import write_comparison
+from genzoo_rwae.report.facts import CardPart, RunFacts
 from genzoo_rwae.report.page import write_report
 from genzoo_rwae.report.pictures import clip_rows, save_png
 
@@ -89,3 +95,109 @@ def test_pictures_are_seen(browser, page, tmp_path, width) -> None:
         pixels = np.asarray(image.convert("RGB"))
     seen = (np.abs(pixels.astype(int) - COLOUR) <= 2).all(axis=-1)
     assert seen.sum() > 2 * 3 * 48 * 48
+
+
+# -- what a page asks for ------------------------------------------------------------------------
+
+
+class Listener(HTTPServer):
+    """A server of this machine that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+
+    @property
+    def hostile(self) -> str:
+        """A name that would load, run and send whatever a page lets it."""
+        here = f"http://127.0.0.1:{self.server_port}"
+        return (
+            f"\"'></title></style></code></pre></svg><img src={here}/img>"
+            f"<script src={here}/js></script><link rel=stylesheet href={here}/css>"
+            f"<style>@import url({here}/import);*{{background:url({here}/url)}}</style>"
+            f"<iframe src={here}/frame></iframe><object "
+            f"data={here}/object></object><video src={here}/video></video><script>{RUNS};"
+            f"fetch('{here}/fetch')</script><base href={here}/><svg><image href={here}/svg /></svg>"
+        )
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Listener)
+        self.server.asked.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def report_of(folder: Path, name: str) -> Path:
+    """A report in which every text that there can be is one name."""
+    run = folder / "run"
+    (run / "pictures").mkdir(parents=True)
+    figure = {"value": name, "chance": name, "note": name, "good": name, "baselines": {name: name}}
+    evaluation = {name: {name: figure}, "probes": {name: 0.5, "a": [name]}}
+    (run / "evaluation.json").write_text(json.dumps(evaluation))
+    (run / "spec.yaml").write_text(name)
+    rows = ({"step": step, name: 1.0 / step, "split": name} for step in range(1, 5))
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = name.replace("/", "\N{DIVISION SLASH}")[:100] + ".png"
+    save_png(Image.new("RGB", (8, 8)), run / "pictures" / "a.png", caption=name)
+    (run / "pictures" / file).write_bytes((run / "pictures" / "a.png").read_bytes())
+    (run / "pictures" / f"z{file}").write_bytes(b"no picture")
+    part = CardPart(name, name, name, name, (name, name))
+    facts = RunFacts(
+        name, name, "unfinished", name, {name: name}, name, name, 1.0, 1, (part,),
+    )  # fmt: skip
+    return write_report(run, facts, captions={file: name})
+
+
+def comparison_of(folder: Path, name: str) -> Path:
+    """The page of two runs, both of one name."""
+    figure = {"value": 1.0, "good": name, "baselines": {name: 1.0}}
+    runs = [
+        MeasuredRun(Path(name), name, seed, {name: f"{name}{seed}"}, {(name, name): figure})
+        for seed in (0, 1)
+    ]
+    (folder / "run").mkdir(parents=True)
+    return write_comparison(compare(runs), folder / "run" / "page.html")
+
+
+@pytest.mark.parametrize("made", [report_of, comparison_of])
+def test_a_page_of_hostile_names_asks_for_nothing_and_runs_nothing(
+    browser, listener, tmp_path, made
+) -> None:
+    page = made(tmp_path, listener.hostile)
+    text = page.read_text()
+    bare = re.sub(r"<meta http-equiv=[^>]*>", "", text)  # the policy would hide what is not escaped
+    assert bare != text
+    page.write_text(bare)
+    dom = open_page(browser, page, "--dump-dom", "--virtual-time-budget=2000")
+    assert "data-owned" not in dom
+    assert listener.asked == []
+    assert html.escape(listener.hostile[-20:], quote=False) in dom  # it is there, as text
+    tags = set(re.findall(r"<([a-z]+)", dom))
+    assert not {"script", "link", "iframe", "object", "video", "base"} & tags
+
+
+@pytest.mark.parametrize("made", [report_of, comparison_of])
+def test_the_policy_of_a_page_stops_what_might_slip_in(browser, listener, tmp_path, made) -> None:
+    page = made(tmp_path, "tiny")
+    text = page.read_text()
+    page.write_text(text.replace("</main>", f"{listener.hostile}</main>"))
+    dom = open_page(browser, page, "--dump-dom", "--virtual-time-budget=2000")
+    assert "data-owned" not in dom
+    assert listener.asked == []
+    page.write_text(f"<body>{listener.hostile}</body>")  # without a policy it does what it says
+    assert "data-owned" in open_page(browser, page, "--dump-dom", "--virtual-time-budget=2000")
+    assert {"/img", "/js", "/css", "/frame"} <= set(listener.asked)

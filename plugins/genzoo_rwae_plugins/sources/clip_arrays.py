@@ -1,4 +1,4 @@
-"""Clips in one array: a .npy file, which is memory-mapped, or one entry of a .npz file.
+"""Clips in one array.
 
 Shapes: N clips, T time, F features, H W C frame.
 """
@@ -6,16 +6,15 @@ Shapes: N clips, T time, F features, H W C frame.
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from genzoo_rwae.errors import DataError
+from genzoo_rwae_plugins.sources.array_files import loaded_array
 from genzoo_rwae_plugins.sources.clip_stores import ClipStore
 
-__all__ = ["ArrayClips", "check_values", "loaded_array"]
+__all__ = ["ArrayClips", "check_values"]
 
 _CHANNELS = (1, 3, 4)
 _WANTED = (
@@ -55,37 +54,6 @@ class ArrayClips(ClipStore):
     def read(self, clip: int, start: int, stop: int, /) -> np.ndarray:
         frames: np.ndarray = self._array[clip, start:stop]
         return frames.astype(self.dtype, copy=False)
-
-
-def loaded_array(path: Path, key: str | None) -> np.ndarray:
-    """The array of a .npy file, memory-mapped, or one of a .npz file; pickles are never loaded.
-
-    Raises:
-        DataError: there is none, or several and no key.
-    """
-    try:
-        # the mode is ignored for .npz, whose arrays come into memory
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            if key is not None:
-                raise DataError(f"{path}: found one array, wanted no `key`; take `key` away")
-            return loaded
-        with loaded as archive:
-            return archive[_key_of(path, list(archive.files), key)]  # type: ignore[no-any-return]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: cannot be read as an array ({error}); wanted one that numpy.save or "
-            "numpy.savez wrote, of numbers and not of Python objects; save it again"
-        ) from error
-
-
-def _key_of(path: Path, known: list[str], key: str | None) -> str:
-    if key is None and len(known) == 1:
-        return known[0]
-    if key is None or key not in known:
-        found = "several arrays and no `key`" if key is None else f"no array '{key}'"
-        raise DataError(f"{path}: found {found}, wanted `key: ` one of {', '.join(known)}")
-    return key
 
 
 def _check_shape(path: Path, array: np.ndarray) -> None:

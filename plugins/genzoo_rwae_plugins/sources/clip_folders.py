@@ -5,6 +5,7 @@ Shapes: T time, H W C frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from genzoo_rwae.errors import DataError
 from genzoo_rwae_plugins.sources.clip_stores import ClipStore, natural_order
-from genzoo_rwae_plugins.sources.kept_clips import KeptClips, Recording
+from genzoo_rwae_plugins.sources.kept_clips import MOST_BYTES, KeptClips, Recording
 from genzoo_rwae_plugins.sources.picture_files import opened_picture, read_picture
 from genzoo_rwae_plugins.sources.video_files import VIDEO_SUFFIXES, video_recordings
 
@@ -99,6 +100,13 @@ class FolderClips(ClipStore):
         self._mode = "L" if modes <= _GREY else "RGBA" if "RGBA" in modes else "RGB"
         height, width = size or (first_size[1], first_size[0])
         self.frame_shape = (height, width, len(self._mode))
+        longest = max(self._frames, key=lambda name: len(self._frames[name]))
+        if len(self._frames[longest]) * math.prod(self.frame_shape) > MOST_BYTES:
+            raise DataError(
+                f"{root / longest}: found {len(self._frames[longest]):,} frames of {width} x "
+                f"{height} pixels, wanted a clip of at most {MOST_BYTES:,} bytes; give a smaller "
+                "`size`, or keep fewer frames with `every`"
+            )
         self.bounded = True
         self.dtype = np.dtype(np.uint8)
 

@@ -14,6 +14,7 @@ import numpy as np
 from genzoo_rwae.errors import DataError, OptionError
 from genzoo_rwae.sequences import Factor
 from genzoo_rwae_plugins.sources.clip_stores import natural_order
+from genzoo_rwae_plugins.sources.places import check_regular
 
 __all__ = ["factor_of", "labels_of", "read_labels"]
 
@@ -55,6 +56,7 @@ def read_labels(
         OptionError: `dynamic` names a factor that the table lacks.
     """
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ClipStore", "natural_order"]
 
+_MOST_DIGITS = 1_000
+
 
 class ClipStore(ABC):
     """N clips whose frames have one shape.
@@ -37,6 +39,6 @@ class ClipStore(ABC):
 def natural_order(name: str) -> tuple[object, ...]:
     """Key that sorts frame-2 before frame-10."""
     # re.split alternates text and digits, so only text meets text and only numbers meet numbers;
-    # the name itself decides between 1 and 01
-    parts = re.split(r"(\d+)", name)
+    # the name itself decides between 1 and 01. Python reads no number of thousands of digits
+    parts = re.split(rf"(\d{{1,{_MOST_DIGITS}}})", name)
     return (*(int(part) if k % 2 else part for k, part in enumerate(parts)), name)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["find_idx", "read_idx"]
 
 _UINT8 = 8
+_MOST_BYTES = 2**30  # all of MNIST has 55 MB
 
 
 def find_idx(folder: Path, stem: str, axes: int, /) -> Path:
@@ -64,6 +65,11 @@ def read_idx(path: Path, axes: int, /) -> np.ndarray:
                 )
             shape = struct.unpack(f">{axes}I", header[4:])
             wanted = math.prod(shape)
+            if wanted > _MOST_BYTES:
+                raise DataError(
+                    f"{path}: found a header that tells of {wanted:,} bytes {shape}, wanted at "
+                    f"most {_MOST_BYTES:,}; is it another file?"
+                )
             # one byte more than wanted, so that a file that goes on is noticed
             values = file.read(wanted + 1)
     except (EOFError, OSError, zlib.error) as error:

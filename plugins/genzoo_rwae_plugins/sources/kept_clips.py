@@ -18,10 +18,10 @@ from genzoo_rwae.errors import DataError, RunError
 from genzoo_rwae.files import write_atomic_with
 from genzoo_rwae_plugins.sources.clip_stores import ClipStore
 
-__all__ = ["KeptClips", "Recording"]
+__all__ = ["MOST_BYTES", "KeptClips", "Recording"]
 
 _FORMAT = 1  # of the kept files: another number decodes everything again
-_MOST_BYTES = 2 * 2**30  # of one decoded clip, which has to be in memory once
+MOST_BYTES = 2 * 2**30  # of one decoded clip, which has to be in memory once
 _MOST_THREADS = 8
 
 
@@ -98,9 +98,9 @@ def _keep(recording: Recording, path: Path) -> None:
     for frame in recording.decode():
         frames.append(frame)
         size += frame.nbytes
-        if size > _MOST_BYTES:
+        if size > MOST_BYTES:
             raise DataError(
-                f"{recording.files[0]}: found a clip of more than {_MOST_BYTES / 2**30:.0f} GB of "
+                f"{recording.files[0]}: found a clip of more than {MOST_BYTES / 2**30:.0f} GB of "
                 "pixels, wanted less; give a smaller `size`, keep fewer frames with `every`, or "
                 "cut the clip into pieces"
             )

@@ -6,6 +6,7 @@ Shapes: H W C frame.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from genzoo_rwae.errors import DataError
 from genzoo_rwae_plugins.sources.clip_stores import natural_order
 from genzoo_rwae_plugins.sources.kept_clips import Recording
 from genzoo_rwae_plugins.sources.picture_files import fitted, opened_picture
+from genzoo_rwae_plugins.sources.places import check_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +29,7 @@ EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
 _LAYOUT = "SUBJECT/[SESSION/]EXPRESSION/TAKE/*.jpg, as 001/session0/anger/take000/img_0000.jpg"
 _SUFFIXES = (".jpg", ".jpeg")
+_PIXELS = re.compile(r"[0-9]{1,9}")
 _HEADER = ["take", "left", "top", "right", "bottom"]
 
 Box = tuple[int, int, int, int]
@@ -93,6 +96,7 @@ def read_boxes(path: Path, takes: list[Take]) -> dict[str, Box]:
         DataError: no such table, another header, a row that is no box, or a take without a row.
     """
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -106,7 +110,7 @@ def read_boxes(path: Path, takes: list[Take]) -> dict[str, Box]:
     for line, row in enumerate(rows, start=2):
         if not row:
             continue
-        sides = [int(side) for side in row[1:] if side.isdecimal()]
+        sides = [int(side) for side in row[1:] if _PIXELS.fullmatch(side)]
         if len(row) != 5 or len(sides) != 4 or sides[0] >= sides[2] or sides[1] >= sides[3]:
             raise DataError(
                 f"{path}:{line}: found {','.join(row)}, wanted a take and whole pixels with 0 <= "

@@ -5,7 +5,6 @@ Shapes: H W C picture.
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +14,20 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from genzoo_rwae.errors import DataError
+from genzoo_rwae_plugins.sources.places import check_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["fitted", "opened_picture", "read_picture"]
+__all__ = ["MOST_PIXELS", "fitted", "opened_picture", "read_picture"]
 
+MOST_PIXELS = 7680 * 4320
+"""Of a frame, whether of a picture or of a video."""
+
+# not all that Pillow reads: it hands EPS, for one, to Ghostscript, which is a program
+_FORMATS = ("PNG", "JPEG", "GIF")
 # what Pillow's readers raise of files that are damaged or cut off
-_DAMAGED = (OSError, SyntaxError, ValueError, IndexError, EOFError, struct.error)
+_DAMAGED = (OSError, SyntaxError, ValueError, IndexError, EOFError, MemoryError, struct.error)
 
 
 @contextmanager
@@ -30,17 +35,16 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
     """A picture whose header was read; its pixels are not decoded yet.
 
     Raises:
-        DataError: no picture, a damaged one, or one of more pixels than Pillow holds for safe
-            (`Image.MAX_IMAGE_PIXELS`).
+        DataError: no picture, a damaged one, or one of more pixels than a frame has.
     """
     too_many = (
-        f"{path}: found more pixels than Pillow's limit of {Image.MAX_IMAGE_PIXELS}, wanted frames "
-        "of a sequence; shrink the pictures first"
+        f"{path}: found more than {MOST_PIXELS:,} pixels, wanted frames of a sequence; shrink the "
+        "pictures first"
     )
     try:
-        with Image.open(path) as picture:
-            # between once and twice the limit Pillow only warns
-            if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        check_regular(path)
+        with Image.open(path, formats=_FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
                 raise DataError(too_many)
             yield picture
     except Image.DecompressionBombError as error:

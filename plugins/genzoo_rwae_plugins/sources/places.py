@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 from pathlib import Path
 
 from genzoo_rwae.errors import DataError
 from genzoo_rwae.files import cache_folder as usual_cache_folder
 
-__all__ = ["cache_folder", "data_folder"]
+__all__ = ["cache_folder", "check_regular", "data_folder"]
 
 
 def data_folder(root: Path | None, /, *, source: str, within: str) -> Path:
@@ -51,3 +52,13 @@ def cache_folder(told: Path | None) -> Path:
         told: what the user said; None is genzoo-rwae in XDG_CACHE_HOME or ~/.cache.
     """
     return usual_cache_folder() if told is None else told.expanduser()
+
+
+def check_regular(path: Path) -> None:
+    """Let nothing but a file on disc be opened: a pipe is waited for, and some devices never end.
+
+    Raises:
+        OSError: it is none.
+    """
+    if not path.is_file():
+        raise OSError(ENOENT, "found no file there")

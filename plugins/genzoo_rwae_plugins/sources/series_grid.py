@@ -22,6 +22,7 @@ Clock = Literal["numbers", "dates without a time zone", "dates with a time zone"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OFF_GRID = 1e-3  # of a step: what times may be off, by rounding
 _MOST_GAPS = 1_000  # steps for every row: above it, the times are wrong or the step is
+_MOST_VALUES = 2**28  # of a grid that has more steps than rows: 2 GB
 _MOST_STEPS = 2.0**53  # beyond it float64 does not tell neighbouring steps apart
 
 
@@ -246,6 +247,12 @@ def _check_gaps(rows: Rows, steps_N: np.ndarray) -> None:
             f"{rows.path}:{rows.lines_N[after + 1]}: found {steps_N[-1] + 1:,} steps for "
             f"{len(steps_N):,} rows, the largest gap before this one; wanted at most "
             f"{_MOST_GAPS:,} a row; correct the times, or say a larger `step`"
+        )
+    steps = int(steps_N[-1]) + 1
+    if steps > 2 * len(steps_N) and steps * rows.values_NF.shape[1] > _MOST_VALUES:
+        raise DataError(
+            f"{rows.path}: found {steps:,} steps for {len(steps_N):,} rows of '{rows.name}', "
+            f"wanted at most {_MOST_VALUES:,} values; correct the times, or say a larger `step`"
         )
 
 

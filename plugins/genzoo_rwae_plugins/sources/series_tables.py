@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genzoo_rwae.errors import DataError
+from genzoo_rwae_plugins.sources.places import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _SPELT = dict.fromkeys(("", "NA", "NaN"), "nan")  # as most write it: looked up at once
 _CHUNK = 50_000  # rows of text that are in memory at a time
 _DELIMITERS = (",", ";", "\t")
+_MOST_CELLS = 2**28  # of a Parquet file, which keeps millions of equal ones in a few bytes
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def csv_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
             while rows are taken, a row has another number of cells.
     """
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
         delimiter = max(_DELIMITERS, key=first.count)
@@ -208,6 +211,7 @@ def _read_parquet(path: Path, words: Sequence[str], numbers: Sequence[str] | Non
             "pip install 'genzoo-rwae[series]', or save the table as CSV"
         ) from error
     try:
+        check_regular(path)
         known = parquet.read_schema(path)
         if twice := [name for name in known.names if known.names.count(name) > 1]:
             raise DataError(
@@ -219,6 +223,12 @@ def _read_parquet(path: Path, words: Sequence[str], numbers: Sequence[str] | Non
             kinds = {name: known.field(name).type for name in known.names}
             numbers = [n for n, kind in kinds.items() if n not in words and _is_number(arrow, kind)]
         _check_some(path, numbers)
+        cells = parquet.read_metadata(path).num_rows * (len(words) + len(numbers))
+        if cells > _MOST_CELLS:
+            raise DataError(
+                f"{path}: found {cells:,} cells in the columns that are asked for, wanted at most "
+                f"{_MOST_CELLS:,}; ask for fewer, or save the table in pieces"
+            )
         table = parquet.read_table(path, columns=[*words, *numbers])
         columns = [table[name].cast(arrow.float64()).to_numpy() for name in numbers]
     except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's errors are these

@@ -15,7 +15,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from genzoo_rwae.components import hookimpl, source
 from genzoo_rwae.errors import DataError, OptionError
 from genzoo_rwae.sequences import Display, SequenceData, Split
-from genzoo_rwae_plugins.sources.clip_arrays import check_values, loaded_array
+from genzoo_rwae_plugins.sources.array_files import loaded_array
+from genzoo_rwae_plugins.sources.clip_arrays import check_values
 from genzoo_rwae_plugins.sources.clip_data import StoredClips
 from genzoo_rwae_plugins.sources.clip_labels import labels_of
 from genzoo_rwae_plugins.sources.clip_stores import ClipStore

@@ -17,6 +17,7 @@ from scipy.io import wavfile
 from scipy.signal import resample_poly
 
 from genzoo_rwae.errors import DataError
+from genzoo_rwae_plugins.sources.places import check_regular
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,6 +28,8 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".sph")
 """How names of sound files end, in small letters."""
 
 _RATES = (1_000, 384_000)  # a second; what lies outside is a damaged header
+_LONGEST = 4 * 3600  # seconds; FLAC keeps a day of silence in a few kilobytes
+_MOST_SAMPLES = 2**29  # of all channels together, as 2 GB of float32
 _LOUDEST = 2.0  # lossy decoders pass 1 a little; floats beyond this are no waves in [-1, 1]
 _MEND = "save it again as PCM wav"
 
@@ -43,10 +46,11 @@ def read_sound(path: Path, rate: int, /) -> np.ndarray:
         rate: samples a second; a file of another rate is resampled (polyphase, scipy).
 
     Raises:
-        DataError: the file is missing, damaged, cut short, empty, not finite, of an absurd rate, or
-            of a format that needs the extra.
+        DataError: the file is missing, damaged, cut short, empty, not finite, of an absurd rate,
+            longer than four hours, or of a format that needs the extra.
     """
     try:
+        check_regular(path)
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(
@@ -58,6 +62,7 @@ def read_sound(path: Path, rate: int, /) -> np.ndarray:
             f"{path}: found {found} samples a second, wanted {_RATES[0]:,} to {_RATES[1]:,}; "
             f"{_MEND}"
         )
+    _check_length(path, len(wave_NC), wave_NC.shape[1], found)
     if not wave_NC.size:
         raise DataError(f"{path}: found no samples, wanted at least one; take the file away")
     peak = float(np.abs(wave_NC).max())  # of NaN: NaN
@@ -72,6 +77,14 @@ def read_sound(path: Path, rate: int, /) -> np.ndarray:
         wave_N = resample_poly(wave_N, rate // shared, found // shared)
     whole_N: np.ndarray = np.clip(np.round(wave_N * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
     return whole_N
+
+
+def _check_length(path: Path, samples: int, channels: int, rate: int) -> None:
+    if samples * channels > _MOST_SAMPLES or samples > _LONGEST * rate:
+        raise DataError(
+            f"{path}: found {samples:,} samples of {channels} channels, {rate:,} a second, wanted "
+            f"at most {_LONGEST // 3600} hours and {_MOST_SAMPLES:,} samples; cut it into pieces"
+        )
 
 
 def _riff(path: Path, raw: bytes) -> tuple[np.ndarray, int]:
@@ -116,7 +129,11 @@ def _check_whole(path: Path, raw: bytes) -> None:
 def _other(path: Path, raw: bytes) -> tuple[np.ndarray, int]:
     soundfile = _soundfile(path)
     try:
-        wave_NC, rate = soundfile.read(io.BytesIO(raw), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(raw)) as sound:
+            # before memory is set aside for what the header tells of
+            _check_length(path, sound.frames, sound.channels, max(1, sound.samplerate))
+            wave_NC = sound.read(dtype="float32", always_2d=True)
+            rate = sound.samplerate
     except (soundfile.SoundFileError, RuntimeError, ValueError, MemoryError) as error:
         raise DataError(
             f"{path}: cannot be read as sound ({error}); wanted wav, FLAC, Ogg, MP3 or NIST SPHERE"

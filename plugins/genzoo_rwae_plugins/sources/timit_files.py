@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from genzoo_rwae.errors import DataError
+from genzoo_rwae_plugins.sources.places import check_regular
 from genzoo_rwae_plugins.sources.recordings import Marks
 
 __all__ = [
@@ -52,6 +53,7 @@ _LICENCES = {
 _LAYOUTS = "wanted TRAIN and TEST as TRAIN/DR1/FCJF0/SA1.WAV, or the sample as dr1-fvmh0/sa1.wav"
 _REGION = re.compile(r"dr([1-8])")
 _SPEAKER = re.compile(r"[fm][a-z]{3}\d")
+_SAMPLES = re.compile(r"[0-9]{1,9}")
 _SAMPLE = re.compile(r"dr([1-8])-([fm][a-z]{3}\d)")
 
 
@@ -120,12 +122,13 @@ def read_phones(path: Path) -> Marks:
     ends: list[int] = []
     labels: list[int] = []
     try:
+        check_regular(path)
         lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); wanted TIMIT's phones") from error
     for number, line in enumerate(lines, start=1):
         words = line.split()
-        if len(words) != 3 or not words[1].isdigit() or words[2] not in PHONES:
+        if len(words) != 3 or not _SAMPLES.fullmatch(words[1]) or words[2] not in PHONES:
             raise DataError(
                 f"{path}:{number}: found '{line[:60]}', wanted first sample, last sample and one "
                 f"of TIMIT's {len(PHONES)} phones, as 0 7812 h#; mend the line"

@@ -15,7 +15,7 @@ from PIL import ImageSequence
 from genzoo_rwae.errors import DataError
 from genzoo_rwae_plugins.sources.clip_stores import natural_order
 from genzoo_rwae_plugins.sources.kept_clips import Recording
-from genzoo_rwae_plugins.sources.picture_files import fitted, opened_picture
+from genzoo_rwae_plugins.sources.picture_files import MOST_PIXELS, fitted, opened_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,8 @@ __all__ = ["VIDEO_SUFFIXES", "video_frames", "video_recordings"]
 VIDEO_SUFFIXES = (".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
 _MOST_FRAMES = 100_000  # an hour at 25 a second has 90,000
-_MOST_PIXELS = 7680 * 4320  # of a frame
+# of all frames of a GIF, which draws a whole canvas for a frame of a few bytes: some minutes of VGA
+_MOST_DRAWN = 4 * 10**9
 # FFmpeg goes by a file's content, whatever its name: a play list would open further files
 _SAFE = {"format_whitelist": "avi,matroska,mov", "protocol_whitelist": "file"}
 
@@ -85,6 +86,14 @@ def video_frames(
 
 def _of_gif(path: Path, every: int) -> Iterator[Image.Image]:
     with opened_picture(path) as picture:
+        frames = getattr(picture, "n_frames", 1)  # counted without being drawn
+        pixels = frames * picture.width * picture.height
+        if pixels > _MOST_DRAWN:
+            raise DataError(
+                f"{path}: found {frames:,} frames of {picture.width} x {picture.height} pixels, "
+                f"wanted at most {_MOST_DRAWN:,} pixels in a GIF; cut it into pieces, or save it "
+                "as a video"
+            )
         for number, frame in enumerate(ImageSequence.Iterator(picture)):
             _check(path, number, frame.width, frame.height)
             if number % every == 0:
@@ -103,6 +112,15 @@ def _of_video(path: Path, every: int) -> Iterator[Image.Image]:
         with av.open(str(path), options=_SAFE, metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise DataError(f"{path}: found no moving picture in it; take the file away")
+            codec = container.streams.video[0].codec_context
+            if codec is None:
+                raise DataError(
+                    f"{path}: the video cannot be read: found a codec that FFmpeg does not know, "
+                    "wanted another; save it again or take it away"
+                )
+            _check(path, 0, codec.width, codec.height)
+            # nor is memory set aside for larger ones, wherever in the file they begin
+            codec.options = {"max_pixels": str(MOST_PIXELS)}
             for number, frame in enumerate(container.decode(video=0)):
                 _check(path, number, frame.width, frame.height)
                 if frame.is_corrupt:
@@ -124,8 +142,8 @@ def _check(path: Path, number: int, width: int, height: int) -> None:
         raise DataError(
             f"{path}: found more than {_MOST_FRAMES:,} frames, wanted a clip; cut it into pieces"
         )
-    if width * height > _MOST_PIXELS:
+    if width * height > MOST_PIXELS:
         raise DataError(
-            f"{path}: found frames of {width} x {height} pixels, wanted at most {_MOST_PIXELS:,} "
+            f"{path}: found frames of {width} x {height} pixels, wanted at most {MOST_PIXELS:,} "
             "pixels; scale the video down first"
         )

@@ -278,7 +278,7 @@ def test_file_that_points_to_others_is_no_video(tmp_path):
 def test_bombs_are_refused_by_pixels_frames_and_bytes(gifs, opened, tmp_path, monkeypatch):
     video = save_video(tmp_path / "a.avi", drawn(0, 9), "ffv1", "bgr0")
     for limit, value, message in (
-        ("_MOST_PIXELS", HEIGHT * WIDTH - 1, "32 x 24 pixels, wanted at most 767 pixels"),
+        ("MOST_PIXELS", HEIGHT * WIDTH - 1, "32 x 24 pixels, wanted at most 767 pixels"),
         ("_MOST_FRAMES", 8, "found more than 8 frames"),
     ):
         with monkeypatch.context() as patch:
@@ -286,7 +286,7 @@ def test_bombs_are_refused_by_pixels_frames_and_bytes(gifs, opened, tmp_path, mo
             for path in (gifs / "walk-4.gif", video):
                 with pytest.raises(DataError, match=message):
                     list(video_frames(path, every=5))
-    monkeypatch.setattr(kept_clips, "_MOST_BYTES", 8 * HEIGHT * WIDTH * 3)
+    monkeypatch.setattr(kept_clips, "MOST_BYTES", 8 * HEIGHT * WIDTH * 3)
     with pytest.raises(DataError, match=r"walk-4\.gif: .*give a smaller `size`"):
         opened()
     assert opened(every=2).info.length == 5
