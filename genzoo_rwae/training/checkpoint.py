@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_weights_bytes
 from safetensors.torch import save as save_weights_bytes
 
@@ -165,7 +164,7 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         )
     try:
         tensors = load_weights_bytes(path.read_bytes())
-    except (SafetensorError, *_DAMAGED) as error:
+    except Exception as error:  # likewise
         raise CheckpointError(
             f"{path} cannot be read as safetensors: {error}; `genzoo build` with the same spec and "
             "folder writes it again"
