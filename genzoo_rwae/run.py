@@ -16,11 +16,13 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, SpecError
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
+from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.report.compose import compose_pictures, compose_report
 from genzoo_rwae.run_evaluation import measure_again, measure_run, with_metrics
 from genzoo_rwae.run_folder import RunFolder
@@ -41,6 +43,7 @@ def build(
     settings: Mapping[str, object] | Sequence[str] = (),
     zoo: Zoo | None = None,
     console: Console | None = None,
+    devices: int | None = None,
 ) -> SequenceModel:
     """Check, assemble, train, measure and report; go on from where the run folder is.
 
@@ -50,6 +53,8 @@ def build(
         settings: values over the spec's, as {"train.seed": 1}.
         zoo: where components are looked up; default: built-ins and installed plugins.
         console: where progress is shown; default: nowhere.
+        devices: processes that train together on this machine; the others run the calling script
+            again, which has to be a file. The weights do not depend on it, but for rounding.
 
     Returns:
         The trained model, in evaluation mode.
@@ -63,11 +68,14 @@ def build(
     zoo = zoo or Zoo()
     loaded = load_spec(spec, zoo=zoo, settings=settings)
     folder = Path(run) if run else Path("runs") / loaded.name
-    return build_spec(loaded, folder, zoo, console or Console(quiet=True))
+    return build_spec(loaded, folder, zoo, console or Console(quiet=True), devices)
 
 
-def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> SequenceModel:
+def build_spec(
+    spec: Spec, folder: Path, zoo: Zoo, console: Console, devices: int | None = None
+) -> SequenceModel:
     """As `build`, from a spec that is loaded already."""
+    from genzoo_rwae.training.launch import launch, ranks_of
     from genzoo_rwae.training.loop import Trainer
 
     began = time.monotonic()
@@ -80,11 +88,19 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     for _ in zoo.call("genzoo_model_built", model=assembled.model, spec=spec):
         pass
     spec = _with_provenance(spec, info, zoo)
-    run = RunFolder.prepare(folder, spec)
-    console.print(f"run folder [bold]{run.path}[/]", highlight=False)
+    fabric = launch(devices)  # not before all is known to fit together: it is said once
+    ranks = ranks_of(fabric)
+    _check_ranks(spec, assembled, ranks)
+    run = ranks.of_first(lambda: RunFolder.prepare(folder, spec))
+    if ranks.is_first:
+        console.print(f"run folder [bold]{run.path}[/]", highlight=False)
     with located(spec):
-        trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
+        trainer = Trainer(
+            spec, assembled, splits.train, splits.validation, run, zoo, console, fabric
+        )
         outcome = trainer.fit()
+    if not ranks.is_first:
+        return assembled.model.cpu().eval()
     if outcome.step > outcome.first_step:
         console.print(
             f"trained {outcome.step - outcome.first_step:,} steps to the limit of {outcome.reason}",
@@ -212,6 +228,26 @@ def _check_batch(spec: Spec, sequences: int) -> None:
                     f"wanted {sequences} or less",
                 )
             ]
+        )
+
+
+def _check_ranks(spec: Spec, assembled: Assembled, ranks: Ranks) -> None:
+    batch = spec.data.slot.batch
+    if batch < ranks.count:
+        raise SpecError(
+            [
+                spec.problem(
+                    "data.batch",
+                    f"a batch of {batch} over {ranks.count} ranks",
+                    f"wanted {ranks.count} or more, of which each gets its share",
+                )
+            ]
+        )
+    statistics = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    if ranks.count > 1 and any(isinstance(m, statistics) for m in assembled.model.modules()):
+        raise SpecError(
+            "the model normalises by statistics of its batch (BatchNorm), and each of "
+            f"{ranks.count} ranks has a part of it; take norm: group or none, or one rank"
         )
 
 

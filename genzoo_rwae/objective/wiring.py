@@ -6,7 +6,8 @@ Shapes: B batch, T time, N rows compared, D width.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from genzoo_rwae.errors import OptionError, PluginError
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.spec.part import Part, PlacedOptionError
 
-__all__ = ["Compared", "WiredPenalty", "law_of", "takes_laws"]
+__all__ = ["Compared", "WiredPenalty", "frozen", "law_of", "takes_laws"]
 
 _WIRED = ("paired", "weights_N", "split")
 
@@ -118,7 +119,8 @@ class WiredPenalty:
     def _value(self, arguments: tuple[Any, ...]) -> Tensor:
         if self.critic is None:
             return self.call(*arguments)
-        value = _with_frozen_critic(self.critic, arguments)
+        with frozen(self.critic):  # the model's side of the game
+            value: Tensor = self.critic(*arguments)
         if self.remembers:
             self.compared.append(Compared(tuple(_detached(a) for a in arguments)))
         return value
@@ -167,17 +169,17 @@ def _values(thing: Any) -> Tensor:
     return values
 
 
-def _with_frozen_critic(critic: AdversarialPenalty, arguments: tuple[Any, ...]) -> Tensor:
-    """The model's side of the game: no gradient reaches the critic's parameters."""
-    learning = [parameter for parameter in critic.parameters() if parameter.requires_grad]
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Inside, no gradient reaches a module's parameters."""
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in learning:
         parameter.requires_grad_(False)
     try:
-        value: Tensor = critic(*arguments)
+        yield
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
-    return value
 
 
 def _detached(thing: Any) -> Any:

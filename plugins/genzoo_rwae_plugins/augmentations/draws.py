@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genzoo_rwae.draws import uniform_draws
 from genzoo_rwae.errors import OptionError
 
 __all__ = ["check_images", "check_vectors", "uniform"]
@@ -16,8 +17,7 @@ def uniform(like: Tensor, generator: torch.Generator | None, *shape: int) -> Ten
     They are drawn where the generator is, or on the processor, so that the same seed gives the same
     sequences on any device.
     """
-    device = "cpu" if generator is None else generator.device
-    return torch.rand(shape, generator=generator, device=device).to(like.device, like.dtype)
+    return uniform_draws(shape, generator).to(like.device, like.dtype)
 
 
 def check_images(name: str, x_BT: Tensor) -> None:

@@ -1,0 +1,5 @@
+"""`python -m genzoo_rwae`: the command, as the processes of a run on several ranks start it."""
+
+from genzoo_rwae.cli import main
+
+main()
