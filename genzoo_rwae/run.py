@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
-from torch import nn
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, SpecError
@@ -90,7 +89,7 @@ def build_spec(
     spec = _with_provenance(spec, info, zoo)
     fabric = launch(devices)  # not before all is known to fit together: it is said once
     ranks = ranks_of(fabric)
-    _check_ranks(spec, assembled, ranks)
+    _check_ranks(spec, ranks)
     run = ranks.of_first(lambda: RunFolder.prepare(folder, spec))
     if ranks.is_first:
         console.print(f"run folder [bold]{run.path}[/]", highlight=False)
@@ -231,7 +230,7 @@ def _check_batch(spec: Spec, sequences: int) -> None:
         )
 
 
-def _check_ranks(spec: Spec, assembled: Assembled, ranks: Ranks) -> None:
+def _check_ranks(spec: Spec, ranks: Ranks) -> None:
     batch = spec.data.slot.batch
     if batch < ranks.count:
         raise SpecError(
@@ -242,12 +241,6 @@ def _check_ranks(spec: Spec, assembled: Assembled, ranks: Ranks) -> None:
                     f"wanted {ranks.count} or more, of which each gets its share",
                 )
             ]
-        )
-    statistics = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    if ranks.count > 1 and any(isinstance(m, statistics) for m in assembled.model.modules()):
-        raise SpecError(
-            "the model normalises by statistics of its batch (BatchNorm), and each of "
-            f"{ranks.count} ranks has a part of it; take norm: group or none, or one rank"
         )
 
 

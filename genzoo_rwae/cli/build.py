@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ def add_to(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Check, assemble, train, measure and report; goes on from where the run folder is."""
+        # torch reads it once; DDP would warn on every rank of an option that launch.py needs
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from genzoo_rwae.run import build_spec
         from genzoo_rwae.spec import load_spec
         from genzoo_rwae.training.launch import speaks

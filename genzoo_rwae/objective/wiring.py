@@ -20,11 +20,12 @@ from genzoo_rwae.codes import Categorical, DiagonalGaussian
 from genzoo_rwae.components import annotation_of
 from genzoo_rwae.errors import OptionError, PluginError
 from genzoo_rwae.padding import true_steps
+from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.spec.part import Part, PlacedOptionError
 
 __all__ = ["Compared", "WiredPenalty", "frozen", "law_of", "takes_laws"]
 
-_WIRED = ("paired", "weights_N", "split")
+_WIRED = ("paired", "weights_N", "split", "ranks")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class WiredPenalty:
     laws if they are annotated as DiagonalGaussian or Categorical. Further ones are wired by name:
     `paired` tells whether row i of both samples shares a history (or, of ragged paths, a length);
     `weights_N` is 0 for rows that are not there, or None; `split` is the width of the first of two
-    codes that lie side by side in a row.
+    codes that lie side by side in a row; `ranks` are those that compare the same rows, or None, for
+    a penalty that shares its work among them.
 
     Args:
         part: the chosen penalty.
@@ -77,6 +79,7 @@ class WiredPenalty:
         self.fewest = 1 if self.wants_laws else component.fewest
         self.path = part.path
         self.remembers = False
+        self.ranks: Ranks | None = None
         self.compared: list[Compared] = []
 
     @property
@@ -95,7 +98,9 @@ class WiredPenalty:
         Raises:
             PluginError: the penalty returned another shape.
         """
-        known = {"paired": paired, "weights_N": weights_N, "split": self.split}
+        known = {
+            "paired": paired, "weights_N": weights_N, "split": self.split, "ranks": self.ranks
+        }  # fmt: skip
         arguments = (q, p, *(known[name] for name in self.extras))
         try:
             value = self._value(arguments)

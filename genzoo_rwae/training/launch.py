@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,17 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from genzoo_rwae.errors import RunError, SpecError
 from genzoo_rwae.ranks import Ranks
 
 __all__ = ["launch", "noticed_losses", "ranks_of", "speaks"]
 
-# Ranks wait so long for each other, which no step takes. A process that dies is noticed at once, by
-# its closed connections; this is for machines that vanish.
+# At the start some ranks may read data for long, or machines come up late.
+_PATIENCE_AT_START = timedelta(minutes=30)
+# Later ranks wait so long for each other, which no step takes. A process that dies is noticed at
+# once, by its closed connections; this is for machines that vanish.
 _PATIENCE = timedelta(seconds=50)
 
 
@@ -49,9 +53,8 @@ def launch(devices: int | None = None) -> Fabric:
     devices = devices or 1
     if devices * nodes == 1:
         return Fabric(accelerator=accelerator, devices=1, precision="32-true")
-    # parameters without a gradient there may be (a prior under prior_gradient: stop); buffers are
-    # computed from the whole batch, alike on all ranks
-    strategy = DDPStrategy(timeout=_PATIENCE, find_unused_parameters=True, broadcast_buffers=False)
+    # parameters without a gradient there may be, as those of a prior under prior_gradient: stop
+    strategy = DDPStrategy(timeout=_PATIENCE_AT_START, find_unused_parameters=True)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
@@ -59,7 +62,13 @@ def launch(devices: int | None = None) -> Fabric:
         strategy=strategy,
         precision="32-true",
     )
+    # its own words on that are for who debugs it; later ones, of children that died, are not
+    log = logging.getLogger("lightning_fabric")
+    level = log.level
+    log.setLevel(logging.WARNING)
     fabric.launch()
+    log.setLevel(level)
+    _set_pg_timeout(_PATIENCE)
     return fabric
 
 

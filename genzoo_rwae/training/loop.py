@@ -22,6 +22,7 @@ from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
 from genzoo_rwae.spec.part import scheduled
+from genzoo_rwae.training.batch_norm import normalised_over_ranks
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, load_state, save_state, save_weights
 from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
@@ -135,6 +136,7 @@ class Trainer:
         try:
             with (
                 noticed_losses(self.ranks),
+                normalised_over_ranks(self.model, self.ranks),
                 noted_signals() as signals,
                 TrainingBar(self.console, self._share()) as bar,
             ):
