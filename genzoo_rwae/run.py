@@ -14,11 +14,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from rich.console import Console
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
-from genzoo_rwae.errors import CheckpointError, SpecError
+from genzoo_rwae.errors import CheckpointError, DataError, SpecError
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.ranks import Ranks
@@ -26,7 +27,7 @@ from genzoo_rwae.report.compose import compose_pictures, compose_report
 from genzoo_rwae.run_evaluation import measure_again, measure_run, with_metrics
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequence_model import SequenceModel
-from genzoo_rwae.sequences import DataInfo
+from genzoo_rwae.sequences import DataInfo, SequenceData
 from genzoo_rwae.spec import Spec, load_spec
 from genzoo_rwae.spec.sections import place_values
 from genzoo_rwae.training.checkpoint import load_weights
@@ -89,7 +90,7 @@ def build_spec(
     spec = _with_provenance(spec, info, zoo)
     fabric = launch(devices)  # not before all is known to fit together: it is said once
     ranks = ranks_of(fabric)
-    _check_ranks(spec, ranks)
+    _check_ranks(spec, splits.train, ranks)
     run = ranks.of_first(lambda: RunFolder.prepare(folder, spec))
     if ranks.is_first:
         console.print(f"run folder [bold]{run.path}[/]", highlight=False)
@@ -230,7 +231,7 @@ def _check_batch(spec: Spec, sequences: int) -> None:
         )
 
 
-def _check_ranks(spec: Spec, ranks: Ranks) -> None:
+def _check_ranks(spec: Spec, data: SequenceData, ranks: Ranks) -> None:
     batch = spec.data.slot.batch
     if batch < ranks.count:
         raise SpecError(
@@ -242,6 +243,15 @@ def _check_ranks(spec: Spec, ranks: Ranks) -> None:
                 )
             ]
         )
+    if ranks.count > 1:
+        some_B = np.arange(min(4, len(data)))
+        whole, part = (data.take(i_B, draw=1).x_BT for i_B in (some_B, some_B[2:]))
+        if not torch.equal(whole[2:].nan_to_num(), part.nan_to_num()):
+            raise DataError(
+                f"the sequences of '{spec.data.name}' depend on the batch that they are taken in, "
+                f"and each of {ranks.count} ranks takes a part of it; wanted a source whose "
+                "sequences depend on their index and the draw alone, or one rank"
+            )
 
 
 def _with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:

@@ -9,7 +9,6 @@ weights are from those of one rank, and whether all ranks have the same weights,
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import multiprocessing
 import os
@@ -20,17 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
+from cases import MODEL, cases
+from parts import all_of, batch_norm_apart, distance, largest, mmd_apart
 from rich.console import Console
 from torch import Tensor
 
 import genzoo_rwae as gz
 from genzoo_rwae.assemble import assemble, open_split
-from genzoo_rwae.codes import Categorical
-from genzoo_rwae.components import hookimpl, options_of, source
-from genzoo_rwae.objective import law_of
 from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.training.launch import launch, ranks_of
@@ -38,103 +35,6 @@ from genzoo_rwae.training.loop import Trainer
 
 RANKS = (1, 2, 4)
 STEPS = int(os.environ.get("RANKS_STEPS", 50))
-FACTOR = gz.Factor("kind", ("a", "b", "c"), "dynamic")
-
-
-class Ragged(gz.SequenceData):
-    """Random vectors of unequal lengths; every sequence depends on its index and the draw alone."""
-
-    info = gz.DataInfo((4,), 3, bounded=False, factors=(FACTOR,))
-
-    def __init__(self, split: str) -> None:
-        self.split = split
-
-    def __len__(self) -> int:
-        return 40 if self.split == "train" else 0
-
-    def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> gz.Batch:
-        rows = [np.random.default_rng([int(i), draw]) for i in indices_B]
-        x_BTF = torch.from_numpy(np.stack([row.normal(size=(3, 4)) for row in rows])).float()
-        lengths_B = torch.from_numpy(1 + np.asarray(indices_B) % 3)
-        x_BTF[torch.arange(3) >= lengths_B[:, None]] = 0.0
-        indices = torch.from_numpy(np.asarray(indices_B))
-        return gz.Batch(x_BTF, lengths_B, indices, {"kind": indices % 3})
-
-
-@source("ragged")
-def ragged(split: str, /) -> Ragged:
-    """Random vectors of unequal lengths."""
-    return Ragged(split)
-
-
-@hookimpl
-def genzoo_sources() -> Iterator[object]:
-    yield ragged
-
-
-# -- specs ----------------------------------------------------------------------------------------
-
-MODEL = {
-    "use": "rwae",
-    "encoder": {"use": "frame", "frames": {"use": "mlp", "hidden": 8, "width": 8}},
-    "static": {"size": 3, "head": {"use": "pooled", "hidden": 8}, "frames": "shuffled"},
-    "dynamic": {
-        "size": 2,
-        "head": {"use": "lstm", "hidden": 8},
-        "prior": {"use": "lstm", "hidden": 8},
-        "augment": ["time-mask"],
-    },
-    "action": {"count": 3, "head": {"use": "lstm", "hidden": 8}, "prior": "given-action"},
-    "decoder": {"use": "frame", "hidden": 8, "frames": {"use": "mlp", "hidden": 8}},
-    "decoded": 2,
-}  # fmt: skip
-
-
-def cases(zoo: gz.Zoo) -> dict[str, dict[str, Any]]:
-    """Objectives in which every penalty of the registry stands at least once."""
-    laws = {
-        name: law_of(zoo.find("penalty", name).component.build) for name in zoo.names("penalty")
-    }
-    splits = [name for name in laws if "split" in parameters(zoo, name)]
-    samples = [name for name, law in laws.items() if law is None and name not in splits]
-    gaussian = [name for name, law in laws.items() if law is gz.DiagonalGaussian]
-    categorical = [name for name, law in laws.items() if law is Categorical]
-    found = {}
-    for start in range(0, len(samples), 3):
-        static, dynamic, independence = ((samples * 2)[start + i] for i in range(3))
-        terms = {"static": static, "dynamic": dynamic, "independence": independence}
-        found[", ".join(terms.values())] = {slot: small(zoo, n) for slot, n in terms.items()}
-    for static, dynamic in zip(gaussian, reversed(gaussian), strict=True):
-        coupled = zoo.find("penalty", dynamic).component.batch_coupled
-        found[f"{static}, {dynamic}, {splits[0]}, {categorical[0]}"] = {
-            "static": small(zoo, static),
-            "dynamic": {**small(zoo, dynamic), "given": "none" if coupled else "state"},
-            "independence": {**small(zoo, splits[0]), "motion": "path"},
-            "action": small(zoo, categorical[0]),
-            "labels": {"factor": "kind", "share": 0.5},
-        }
-    found["paths, a prior that does not learn, prices"] = {
-        "static": {"use": "mmd", "weight": 10.0, "target": 0.1},
-        "dynamic": {"use": "mmd", "weight": 10.0, "given": "path", "prior_gradient": "stop"},
-        "action": {"use": "mmd"},
-        "information": {"static": {"weight": 0.01}, "dynamic": {"weight": 0.01, "target": 1.0}},
-    }
-    return found
-
-
-def parameters(zoo: gz.Zoo, name: str) -> tuple[str, ...]:
-    """Names of what a penalty is called with."""
-    build = zoo.find("penalty", name).component.build
-    return tuple(inspect.signature(getattr(build, "forward", build)).parameters)
-
-
-def small(zoo: gz.Zoo, name: str) -> dict[str, Any]:
-    """A penalty with small nets, where it has some."""
-    sizes = {"hidden": 8, "layers": 2, "projections": 8, "r1": 0.1, "iterations": 20}
-    known = {option.name for option in options_of(zoo.find("penalty", name).component.build)}
-    return {"use": name, **{option: size for option, size in sizes.items() if option in known}}
-
-
 # -- runs -----------------------------------------------------------------------------------------
 
 
@@ -159,7 +59,7 @@ class StoppedError(Exception):
 
 def train(folder: Path, objective: dict[str, Any], stop_at: int = 0, **train: Any) -> Watched:
     """A run of the ranks that there are."""
-    zoo = gz.Zoo([__file__], use_entry_points=False)
+    zoo = gz.Zoo([str(Path(__file__).with_name("cases.py"))], use_entry_points=False)
     settings = {"steps": STEPS, "precision": "float32", "save_every": 1e6, **train}
     text = {"genzoo": 1, "name": "ranks", "data": {"use": "ragged", "batch": 10}, "model": MODEL}
     path = folder.parent / f"{folder.name}.{os.getpid()}.yaml"
@@ -192,30 +92,12 @@ def losses(trainer: Watched) -> list[dict[str, float]]:
     return [{n: v for n, v in row.items() if n not in ("split", *speed)} for row in rows]
 
 
-def distance(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """Largest difference, relative to the largest entry of the same tensor."""
-    assert one.keys() == other.keys(), one.keys() ^ other.keys()
-    pairs = [
-        (torch.as_tensor(v).double(), torch.as_tensor(other[n]).double()) for n, v in one.items()
-    ]
-    return max(float((a - b).abs().max() / (1e-3 + a.abs().max())) for a, b in pairs)
-
-
 def are_alike(trainer: Watched) -> bool:
     """Whether all ranks have the same weights, bit for bit."""
     whole = torch.cat([value.flatten().double() for value in state(trainer).values()])
     return trainer.ranks.largest(0) == [0] and all(
         torch.equal(whole, other) for other in all_of(trainer.ranks, whole)
     )
-
-
-def all_of(ranks: Ranks, value: Tensor) -> list[Tensor]:
-    """A tensor of every rank."""
-    if ranks.count == 1:
-        return [value]
-    found = [torch.empty_like(value) for _ in range(ranks.count)]
-    dist.all_gather(found, value)
-    return found
 
 
 # -- processes ------------------------------------------------------------------------------------
@@ -258,18 +140,28 @@ def work(number: int, folder: Path, ports: dict[int, int]) -> None:
     torch.set_num_threads(1)
     objectives = cases(gz.Zoo(use_entry_points=False))
     kept: dict[tuple[str, int], Trained] = {}
+    parts: dict[int, dict[str, float]] = {}
     for count in sorted(RANKS, reverse=True):
         if number >= count:
             return
         with connected(number, count, ports[count]):
             for index, (name, objective) in enumerate(objectives.items()):
                 kept[name, count] = Trained.of(train(folder / f"{index}-{count}", objective))
+            ranks = Ranks(dist.group.WORLD if count > 1 else None)
+            parts[count] = {
+                "batch norm": largest(ranks, batch_norm_apart),
+                "mmd": largest(ranks, mmd_apart),
+            }
             # a run that begins on four ranks goes on on two
             if count == 4:
                 train(folder / "resumed", objective, stop_at=STEPS // 2, save_every=0)
             if count == 2:
                 resumed = state(train(folder / "resumed", objective, save_every=0))
-    found: dict[str, Any] = {"resumed": distance(kept[name, 1].weights, resumed), "cases": {}}
+    found: dict[str, Any] = {
+        "resumed": distance(kept[name, 1].weights, resumed),
+        "parts": parts,
+        "cases": {},
+    }
     for name in objectives:
         one = kept[name, 1]
         found["cases"][name] = {
