@@ -75,7 +75,7 @@ def build_spec(
     spec: Spec, folder: Path, zoo: Zoo, console: Console, devices: int | None = None
 ) -> SequenceModel:
     """As `build`, from a spec that is loaded already."""
-    from genzoo_rwae.training.launch import launch, ranks_of
+    from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
     from genzoo_rwae.training.loop import Trainer
 
     began = time.monotonic()
@@ -91,10 +91,10 @@ def build_spec(
     fabric = launch(devices)  # not before all is known to fit together: it is said once
     ranks = ranks_of(fabric)
     _check_ranks(spec, splits.train, ranks)
-    run = ranks.of_first(lambda: RunFolder.prepare(folder, spec))
-    if ranks.is_first:
-        console.print(f"run folder [bold]{run.path}[/]", highlight=False)
-    with located(spec):
+    with noticed_losses(ranks), located(spec):
+        run = ranks.of_first(lambda: RunFolder.prepare(folder, spec))
+        if ranks.is_first:
+            console.print(f"run folder [bold]{run.path}[/]", highlight=False)
         trainer = Trainer(
             spec, assembled, splits.train, splits.validation, run, zoo, console, fabric
         )

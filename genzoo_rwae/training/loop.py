@@ -25,7 +25,7 @@ from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.training.batch_norm import normalised_over_ranks
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, load_state, save_state, save_weights
-from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
+from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import epoch_order, step_generator
@@ -135,7 +135,6 @@ class Trainer:
         self._say_how()
         try:
             with (
-                noticed_losses(self.ranks),
                 normalised_over_ranks(self.model, self.ranks),
                 noted_signals() as signals,
                 TrainingBar(self.console, self._share()) as bar,

@@ -82,7 +82,7 @@ def _draws_of_one_rank(
     if split is None:
         yield generator
         return
-    rows, before = RowDraws(generator, split.rows, split.total), torch.get_rng_state()
+    rows, before = RowDraws(generator, split.rows, split.total), _global_state()
     yield rows
     if not rows.is_untouched:
         raise PluginError(
@@ -90,9 +90,17 @@ def _draws_of_one_rank(
             "several ranks are not those of one; draw with genzoo_rwae.uniform_draws or "
             "normal_draws a row for each sequence, and what all share from shared_draws(generator)"
         )
-    if not torch.equal(before, torch.get_rng_state()):
+    if not torch.equal(before, _global_state()):
         raise PluginError(
             "a part of the model draws from torch's global generator, as dropout does, and its "
             "numbers on several ranks are not those of one; train it on one rank, or draw from "
             "the generator that the model is given"
         )
+
+
+def _global_state() -> torch.Tensor:
+    """The state of torch's own generators."""
+    states = [torch.get_rng_state()]
+    if torch.cuda.is_available():
+        states.append(torch.cuda.get_rng_state())
+    return torch.cat(states)

@@ -126,8 +126,8 @@ def test_torchrun_starts_the_ranks_and_starts_them_again_when_one_is_killed(
     (place / "killed").unlink(missing_ok=True)
     done = run(
         "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1",
-        "--master-port", "0", "-m",
-        "genzoo_rwae", "build", "tiny.yaml", "-o", "elastic", "-p", "killer.py",
+        "--standalone", "-m", "genzoo_rwae",
+        "build", "tiny.yaml", "-o", "elastic", "-p", "killer.py",
     )  # fmt: skip
     assert (place / "killed").exists(), done.stderr
     assert done.returncode == 0, done.stderr
