@@ -15,10 +15,10 @@ import genzoo_rwae as gz
 
 ROOT = Path(__file__).parents[3]
 # Relative to the largest entry of a tensor: sums over rows in another order differ by roundings.
-LOSSES, GRADIENTS, PARTS = 2e-5, 1e-5, 1e-5
+LOSSES, GRADIENTS, PARTS = 1e-4, 1e-5, 1e-5
 # Adam divides a gradient by its own size: where it is nearly 0 its roundings move a weight by whole
 # steps of the learning rate.
-WEIGHTS = 1e-2
+WEIGHTS = 5e-3
 
 
 def found_on_ranks(folder: Path, steps: int) -> dict[str, Any]:
