@@ -132,7 +132,8 @@ class Trained:
     @staticmethod
     def of(trainer: Watched) -> Trained:
         """After training, on every rank."""
-        return Trained(losses(trainer), trainer.gradients, state(trainer), are_alike(trainer))
+        rows = losses(trainer) if trainer.ranks.is_first else []  # who has written them
+        return Trained(rows, trainer.gradients, state(trainer), are_alike(trainer))
 
 
 def work(number: int, folder: Path, ports: dict[int, int]) -> None:
