@@ -82,10 +82,11 @@ def add_to(app: typer.Typer) -> None:
             swapped_RCT = swap_all(model, *donors, action=action)
         headings = (f"{only} of", "all else of") if only else SWAPPED
         clips = model.prepare(rows.x_BT), model.prepare(columns.x_BT), swapped_RCT
+        drawn = *clips, rows.lengths_B, columns.lengths_B
         display = data.info.display
         written = [
-            save_png(swap_sheet(*clips, display=display, headings=headings), folder / "swap.png"),
-            save_gif(swap_grid(*clips, display=display, headings=headings), folder / "swap.gif"),
+            save_png(swap_sheet(*drawn, display=display, headings=headings), folder / "swap.png"),
+            save_gif(swap_grid(*drawn, display=display, headings=headings), folder / "swap.gif"),
             save_arrays(folder / "swap.npz", x=swapped_RCT),
         ]
         heard = originals(rows) + originals(columns)

@@ -70,10 +70,10 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
         model, rows_RT, lengths_B[:_ROWS], step_generator(seed, "measure", 2)
     )
     save_png(picture, folder / "reconstruction.png")
-    swapped_RCT = swap_all(model, rows_RT, columns_CT, lengths_B[:_ROWS], lengths_B[-_ROWS:])
-    clips = rows_RT, columns_CT, swapped_RCT
-    save_png(swap_sheet(*clips, display=display), folder / "swap.png")
-    save_gif(swap_grid(*clips, display=display), folder / "swap.gif")
+    lengths = lengths_B[:_ROWS], lengths_B[-_ROWS:]
+    clips = rows_RT, columns_CT, swap_all(model, rows_RT, columns_CT, *lengths)
+    save_png(swap_sheet(*clips, *lengths, display=display), folder / "swap.png")
+    save_gif(swap_grid(*clips, *lengths, display=display), folder / "swap.gif")
     generator = step_generator(seed, "measure", 1)
     samples_BT = model.sample(_ROWS, generator=generator).x_BT
     save_png(clip_rows(samples_BT, display=display), folder / "sample.png")

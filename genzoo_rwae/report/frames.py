@@ -96,15 +96,18 @@ class Film:
     display: Display | None = None
     stage: Stage | None = None
 
-    def frame(self, x_T: NDArray[Any], step: int) -> Image:
+    def frame(self, x_T: NDArray[Any], step: int, length: int | None = None) -> Image:
         """One frame of one clip; a vector clip is drawn whole whatever the step.
 
         Args:
             x_T: [T, C, H, W], [T, J, A] or [T, F].
             step: from 0.
+            length: the true length; what lies beyond it is left blank.
         """
         if not self.image:
-            return self.strip(x_T)
+            return self.strip(x_T, length)
+        if length is not None and step >= length:
+            return PillowImage.new("RGB", self.size, PAPER)
         if self.stage:
             return self.stage.frame(x_T[step])
         rgb = pixels(x_T[step])

@@ -11,7 +11,8 @@ Shapes: B clips, R rows (static codes), C columns (motions), T time, ... the fra
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image as PillowImage
@@ -156,6 +157,8 @@ def swap_grid(
     static_RT: Clips,
     dynamic_CT: Clips,
     swapped_RCT: Clips,
+    static_lengths_R: Clips | None = None,
+    dynamic_lengths_C: Clips | None = None,
     *,
     display: Display | None = None,
     headings: tuple[str, str] = SWAPPED,
@@ -168,6 +171,8 @@ def swap_grid(
         static_RT: [R, T, ...] clips that give the static codes.
         dynamic_CT: [C, T, ...] clips that give the motions.
         swapped_RCT: [R, C, T, ...] what the model made of each pair.
+        static_lengths_R: [R] true lengths; what lies beyond them stays blank.
+        dynamic_lengths_C: [C] likewise, those of the motions and of what was made of them.
         display: how the data say that they are drawn.
         headings: what the rows' donors give, and what the columns' give.
 
@@ -182,19 +187,13 @@ def swap_grid(
     >>> len(swap_grid(a_RT, b_CT, np.zeros((2, 3, 8, 1, 28, 28))))
     8
     """
-    static, dynamic, swapped = _swap_arrays(static_RT, dynamic_CT, swapped_RCT)
-    clips, across = [static, dynamic, swapped], swapped.shape[1] + 1
+    clips = _swap_arrays(static_RT, dynamic_CT, swapped_RCT)
+    lengths = _lengths(static_lengths_R, len(clips[0])), _lengths(dynamic_lengths_C, len(clips[1]))
+    across = clips[2].shape[1] + 1
     film = film_for(clips, most=1, across=across, room=900, display=display)
-    times = range(static.shape[1]) if film.image else range(1)
     return [
-        _swap_picture(
-            [film.frame(clip, time) for clip in static],
-            [film.frame(clip, time) for clip in dynamic],
-            [[film.frame(clip, time) for clip in row] for row in swapped],
-            headings,
-            between=GAP,
-        )
-        for time in times
+        _swap_picture(partial(film.frame, step=time), clips, lengths, headings, between=GAP)
+        for time in (range(clips[0].shape[1]) if film.image else range(1))
     ]
 
 
@@ -202,6 +201,8 @@ def swap_sheet(
     static_RT: Clips,
     dynamic_CT: Clips,
     swapped_RCT: Clips,
+    static_lengths_R: Clips | None = None,
+    dynamic_lengths_C: Clips | None = None,
     *,
     steps: int = 3,
     display: Display | None = None,
@@ -213,6 +214,8 @@ def swap_sheet(
         static_RT: [R, T, ...] clips that give the static codes.
         dynamic_CT: [C, T, ...] clips that give the motions.
         swapped_RCT: [R, C, T, ...] what the model made of each pair.
+        static_lengths_R: [R] true lengths; what lies beyond them stays blank.
+        dynamic_lengths_C: [C] likewise, those of the motions and of what was made of them.
         steps: frames in each cell.
         display: how the data say that they are drawn.
         headings: what the rows' donors give, and what the columns' give.
@@ -220,16 +223,11 @@ def swap_sheet(
     Raises:
         ValueError: shapes that do not fit each other.
     """
-    static, dynamic, swapped = _swap_arrays(static_RT, dynamic_CT, swapped_RCT)
-    clips, across = [static, dynamic, swapped], swapped.shape[1] + 1
+    clips = _swap_arrays(static_RT, dynamic_CT, swapped_RCT)
+    lengths = _lengths(static_lengths_R, len(clips[0])), _lengths(dynamic_lengths_C, len(clips[1]))
+    across = clips[2].shape[1] + 1
     film = film_for(clips, most=steps, across=across, room=1400, display=display)
-    return _swap_picture(
-        [film.strip(clip) for clip in static],
-        [film.strip(clip) for clip in dynamic],
-        [[film.strip(clip) for clip in row] for row in swapped],
-        headings,
-        between=_BETWEEN_STRIPS,
-    )
+    return _swap_picture(film.strip, clips, lengths, headings, between=_BETWEEN_STRIPS)
 
 
 def save_png(image: Image, path: Path, *, caption: str = "") -> Path:
@@ -293,14 +291,24 @@ def _swap_arrays(
 
 
 def _swap_picture(
-    static: list[Image],
-    dynamic: list[Image],
-    swapped: list[list[Image]],
+    draw: Callable[..., Image],
+    clips: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
+    lengths: tuple[list[int | None], list[int | None]],
     headings: tuple[str, str],
     *,
     between: int,
 ) -> Image:
-    """Tile donors and swaps, with both headings in bands of their own."""
+    """Tile donors and swaps, with both headings in bands of their own.
+
+    `draw` makes a cell of a clip and its `length`; clips and lengths are those of the static
+    donors, of the motions and (as long as these) of the swaps.
+    """
+
+    def cells_of(x_BT: NDArray[Any], lengths_B: list[int | None]) -> list[Image]:
+        return [draw(x_T, length=length) for x_T, length in zip(x_BT, lengths_B, strict=True)]
+
+    static, dynamic = cells_of(clips[0], lengths[0]), cells_of(clips[1], lengths[1])
+    swapped = [cells_of(row, lengths[1]) for row in clips[2]]
     apart = blank(_APART, _APART)
     cells: Cells = [[None, apart, *dynamic], [apart]]
     cells += [[donor, apart, *row] for donor, row in zip(static, swapped, strict=True)]

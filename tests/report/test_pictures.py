@@ -76,6 +76,33 @@ def test_sheet_shows_first_middle_and_last_step_of_each_swap(swap) -> None:
     assert not {(101, 52, 10), (101, 52, 30)} & colours
 
 
+def test_swaps_are_blank_beyond_the_true_lengths_of_row_and_motion(swap) -> None:
+    lengths = torch.tensor([T, 2]), torch.tensor([T, T, 3])
+    frames = swap_grid(*swap, *lengths)
+    seen = [{tuple(pixel) for pixel in np.asarray(frame).reshape(-1, 3)} for frame in frames]
+    assert [(201, 0, 0) in colours for colours in seen] == [True, True, False, False, False]
+    assert [(0, 202, 0) in colours for colours in seen] == [True, True, True, False, False]
+    for r, t in np.ndindex(2, T):
+        assert ((100 + r, 52, 10 * t) in seen[t]) == (t < 3)  # a swap is as long as its motion
+        assert (100 + r, 51, 10 * t) in seen[t]
+    sheet = {tuple(pixel) for pixel in np.asarray(swap_sheet(*swap, *lengths)).reshape(-1, 3)}
+    assert (101, 52, 20) in sheet
+    assert (101, 52, 40) not in sheet
+
+
+def test_a_spectrogram_in_a_swap_ends_where_its_sound_does() -> None:
+    heat = Display(form="spectrogram")
+    x = np.zeros((1, 40, 20))
+    x[:, :20] = np.linspace(0, 1, 20)
+    drawn = [
+        np.asarray(swap_sheet(x, x, x[:, None], *lengths, display=heat))
+        for lengths in ((), (np.array([20]),) * 2)
+    ]
+    padding = tuple(drawn[0][-30, -30])  # the lower right corner of the swap
+    assert padding != (255, 255, 255)
+    assert tuple(drawn[1][-30, -30]) == (255, 255, 255)
+
+
 def test_reconstruction_stands_below_its_original_in_the_same_columns() -> None:
     x, x_hat = plain((9, 0, 0), (19, 0, 0)), plain((10, 0, 0), (20, 0, 0))
     picture = reconstruction_rows(x, torch.from_numpy(x_hat))

@@ -1,4 +1,4 @@
-"""Augmentations of images: colours and crops, the same ones for all frames of a sequence.
+"""Augmentations of images: colours, tones and crops, the same ones for all frames of a sequence.
 
 Shapes: B batch, T time, C H W the frame.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import torch
 from einops import rearrange
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
@@ -18,7 +18,7 @@ from genzoo_rwae.components import augmentation, hookimpl
 from genzoo_rwae.errors import OptionError
 from genzoo_rwae_plugins.augmentations.draws import check_images, uniform
 
-__all__ = ["colour_jitter", "crop"]
+__all__ = ["colour_jitter", "crop", "tone_curves"]
 
 Side = Annotated[float, Field(gt=0, le=1)]
 
@@ -49,12 +49,57 @@ def colour_jitter(
     least, most = gain
     if least > most:
         raise OptionError(f"gain is from {least:g} to {most:g}; wanted it rising", option="gain")
+    shuffled_BT = _channels_shuffled(x_BT, generator)
+    gain_BC = least + (most - least) * uniform(x_BT, generator, len(x_BT), x_BT.shape[2])
+    return shuffled_BT * gain_BC[:, None, :, None, None]
+
+
+@augmentation("tone-curves")
+def tone_curves(
+    x_BT: Tensor,
+    generator: torch.Generator | None,
+    /,
+    *,
+    knots: PositiveInt = 3,
+    darkest: Annotated[float, Field(ge=0, le=1)] = 0.15,
+) -> Tensor:
+    """Channels in another order, each through a random curve, one draw for a sequence.
+
+    Images [B, T, C, H, W] in [0, 1] to others in [0, 1]. A curve goes in straight lines from 0 at 0
+    to uniform heights in [darkest, 1] at 1/K, 2/K, ..., 1; it may rise and fall. So black stays
+    black, outlines stay, and which of two clothes was the brighter one cannot be told any more: a
+    gain, as that of `colour-jitter`, keeps their order.
+
+    Args:
+        knots: K, the straight pieces of a curve.
+        darkest: smallest height of a knot; above 0 nothing is lost in a black background.
+
+    Raises:
+        OptionError: frames are no images.
+
+    Source: in the spirit of Xu et al., Robust and Generalizable Visual Representation Learning via
+        Random Convolutions, ICLR 2021, arXiv 2007.13003: shapes kept, colours not to be relied on.
+    """
+    check_images("tone-curves", x_BT)
+    shuffled_BT = _channels_shuffled(x_BT, generator)
+    rows, channels = x_BT.shape[0], x_BT.shape[2]
+    height_KBC = darkest + (1 - darkest) * uniform(x_BT, generator, knots, rows, channels)
+    slope_KBC = knots * torch.diff(height_KBC, dim=0, prepend=torch.zeros_like(height_KBC[:1]))
+    # at every knot the slope bends to the next one
+    bend_KBC = torch.diff(slope_KBC, dim=0, prepend=torch.zeros_like(slope_KBC[:1]))
+    bend_KB1C11 = rearrange(bend_KBC, "k b c -> k b 1 c 1 1")
+    curved_BT = bend_KB1C11[0] * shuffled_BT
+    for knot in range(1, knots):
+        curved_BT = curved_BT + bend_KB1C11[knot] * (shuffled_BT - knot / knots).relu()
+    return curved_BT
+
+
+def _channels_shuffled(x_BT: Tensor, generator: torch.Generator | None) -> Tensor:
     rows, channels = x_BT.shape[0], x_BT.shape[2]
     order_BC = uniform(x_BT, generator, rows, channels).argsort(dim=1)
-    gain_BC = least + (most - least) * uniform(x_BT, generator, rows, channels)
     rows_B1 = torch.arange(rows, device=x_BT.device)[:, None]
     x_BCTHW = rearrange(x_BT, "b t c h w -> b c t h w")[rows_B1, order_BC]
-    return rearrange(x_BCTHW * gain_BC[:, :, None, None, None], "b c t h w -> b t c h w")
+    return rearrange(x_BCTHW, "b c t h w -> b t c h w")
 
 
 @augmentation("crop")
@@ -94,4 +139,5 @@ def crop(x_BT: Tensor, generator: torch.Generator | None, /, *, smallest: Side =
 @hookimpl
 def genzoo_augmentations() -> Iterator[object]:
     yield colour_jitter
+    yield tone_curves
     yield crop

@@ -17,6 +17,7 @@ from genzoo_rwae.sequences import Factor
 from genzoo_rwae_plugins.sources.clip_labels import factor_of
 from genzoo_rwae_plugins.sources.clip_stores import natural_order
 from genzoo_rwae_plugins.sources.series_grid import (
+    Clock,
     Recording,
     Rows,
     binned,
@@ -30,6 +31,7 @@ from genzoo_rwae_plugins.sources.stamps import Stamp
 __all__ = ["Columns", "SeriesFiles", "read_series", "series_files"]
 
 _NOTHING = "(empty)"  # the class of a label's empty cell
+_COUNTED: Clock = "numbers"  # rows of files without a column of times
 
 
 @dataclass(frozen=True)
@@ -126,32 +128,34 @@ def read_series(files: tuple[Stamp, ...], columns: Columns, step: float | None) 
         labels.append(labels_N)
     count = sum(len(table.lines_N) for table in tables)
     labels_NL = np.stack(labels, 1) if labels else np.zeros((count, 0), np.int64)
-    entities, dated = _entities(tables, columns, labels_NL)
+    entities, clock = _entities(tables, columns, labels_NL)
     if step is None:
         grid = common_step(entities) if columns.time else 1.0
         recordings = tuple(on_grid(rows, grid) for rows in entities)
     else:
         grid = step
         recordings = tuple(binned(rows, step) for rows in entities)
-    return SeriesFiles(recordings, tables[0].names, tuple(factors), grid if dated else 0.0)
+    return SeriesFiles(
+        recordings, tables[0].names, tuple(factors), 0.0 if clock == _COUNTED else grid
+    )
 
 
 def _entities(
     tables: Sequence[Table], columns: Columns, labels_NL: np.ndarray
-) -> tuple[list[Rows], bool]:
-    """The rows of every entity, in natural order, and whether their times are dates."""
+) -> tuple[list[Rows], Clock]:
+    """The rows of every entity, in natural order, and what their times are."""
     found: dict[str, Rows] = {}
-    kinds = set()
+    first_of: dict[Clock, Path] = {}
     begin = 0
     for table in tables:
         count = len(table.lines_N)
         of_table_NL = labels_NL[begin : begin + count]
         begin += count
-        times_N, dated = np.arange(count, dtype=np.float64), False
+        times_N, clock = np.arange(count, dtype=np.float64), _COUNTED
         if columns.time:
             words = table.words[columns.time]
-            times_N, dated = seconds_of(table.path, columns.time, words, table.lines_N)
-        kinds.add(dated)
+            times_N, clock = seconds_of(table.path, columns.time, words, table.lines_N)
+        first_of.setdefault(clock, table.path)
         for name, rows in _rows_of_entities(table, columns.entity):
             if name in found:
                 raise DataError(
@@ -166,12 +170,13 @@ def _entities(
                 table.numbers_NF[rows],
                 of_table_NL[rows],
             )
-    if len(kinds) > 1:
+    if len(first_of) > 1:
+        (one, path), (other, there), *_ = first_of.items()
         raise DataError(
-            f"{tables[0].path}: found times that are dates in some files and numbers in others, in "
-            f"column '{columns.time}'; wanted one kind; rewrite them"
+            f"{there}: column '{columns.time}': found {other}, and {one} in {path}; wanted one "
+            "kind of time in all files; rewrite them"
         )
-    return [found[name] for name in sorted(found, key=natural_order)], kinds.pop()
+    return [found[name] for name in sorted(found, key=natural_order)], next(iter(first_of))
 
 
 def _rows_of_entities(table: Table, entity: str | None) -> Iterator[tuple[str, np.ndarray]]:

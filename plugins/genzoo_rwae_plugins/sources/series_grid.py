@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from genzoo_rwae.errors import DataError
 
-__all__ = ["Recording", "Rows", "binned", "common_step", "on_grid", "seconds_of"]
+__all__ = ["Clock", "Recording", "Rows", "binned", "common_step", "on_grid", "seconds_of"]
+
+Clock = Literal["numbers", "dates without a time zone", "dates with a time zone"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OFF_GRID = 1e-3  # of a step: what times may be off, by rounding
@@ -65,7 +68,7 @@ class Recording:
 
 def seconds_of(
     path: Path, column: str, words: Sequence[str], lines_N: np.ndarray
-) -> tuple[np.ndarray, bool]:
+) -> tuple[np.ndarray, Clock]:
     """Times as numbers.
 
     Args:
@@ -73,7 +76,7 @@ def seconds_of(
         words: [N] numbers, or dates in ISO 8601, without a time zone or each with one.
 
     Returns:
-        [N] float64, and whether they were dates: then seconds since 1970.
+        [N] float64, and what they were; of dates seconds since 1970.
 
     Raises:
         DataError: a cell that is neither, or not what the first one is: number, date, or date with
@@ -103,7 +106,9 @@ def seconds_of(
             f"{path}:{lines_N[row]}: column '{column}': found {words[row][:40]!r}, wanted "
             f"{wanted} like the first one; give a time zone everywhere, or nowhere"
         )
-    return times_N, dated
+    if not dated:
+        return times_N, "numbers"
+    return times_N, "dates with a time zone" if zoned_N[0] else "dates without a time zone"
 
 
 def _is_number(word: str) -> bool:

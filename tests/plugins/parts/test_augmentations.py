@@ -6,7 +6,7 @@ Shapes: B batch, T time, C H W or F the frame.
 import numpy as np
 import pytest
 import torch
-from genzoo_rwae_plugins.augmentations.images import colour_jitter, crop
+from genzoo_rwae_plugins.augmentations.images import colour_jitter, crop, tone_curves
 from genzoo_rwae_plugins.augmentations.masks import frequency_mask, time_mask
 from scipy import stats
 
@@ -65,6 +65,43 @@ def test_a_falling_gain_is_refused_at_the_option():
     assert caught.value.option == "gain"
 
 
+# -- tones ------------------------------------------------------------------------------------
+
+
+def ramps(rows, values):
+    """One channel [rows, 1, 1, 1, values] from black to white, another for every row."""
+    return torch.linspace(0, 1, values).expand(rows, 1, 1, 1, values)
+
+
+@pytest.mark.parametrize("knots", [1, 3, 4])
+def test_a_tone_goes_in_straight_lines_between_its_knots(knots):
+    x = ramps(50, 121)
+    found = tone_curves(x, generator(), knots=knots).reshape(50, 121).numpy()
+    at = np.linspace(0, 1, knots + 1)
+    for curve in found:
+        heights = curve[:: 120 // knots]
+        np.testing.assert_allclose(curve, np.interp(x[0].flatten(), at, heights), atol=1e-5)
+    assert len(np.unique(found[:, -1])) == 50  # a draw for every sequence
+
+
+def test_black_stays_black_and_heights_of_knots_are_uniform():
+    found = tone_curves(ramps(4000, 4), generator(), darkest=0.2).reshape(4000, 4)
+    assert (found[:, 0] == 0).all()
+    for heights in found[:, 1:].T:
+        assert stats.kstest(heights.numpy(), stats.uniform(0.2, 0.8).cdf).pvalue > 1e-3
+    rising = (found.diff(dim=1) > 0).all(dim=1).double().mean()
+    assert abs(rising - 1 / 6) < 4 * (5 / 36 / 4000) ** 0.5  # as any order of three draws
+
+
+def test_tones_are_those_of_the_whole_clip_and_channels_change_places():
+    x = torch.tensor([0.0, 0.0, 1.0]).reshape(1, 1, 3, 1, 1).expand(600, 4, 3, 2, 2)
+    found = tone_curves(x, generator())
+    assert (found == found[:, :1, :, :1, :1]).all()
+    place = found[:, 0, :, 0, 0].argmax(1)
+    assert ((found > 0).sum(2) == 1).all()
+    assert stats.chisquare(place.bincount()).pvalue > 1e-3
+
+
 # -- crops ------------------------------------------------------------------------------------
 
 
@@ -109,7 +146,7 @@ def test_a_missing_pixel_takes_along_those_it_has_part_in():
     torch.testing.assert_close(found[~gone], whole[~gone], atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("augment", [colour_jitter, crop])
+@pytest.mark.parametrize("augment", [colour_jitter, tone_curves, crop])
 def test_images_alone_have_colours_and_crops(augment):
     with pytest.raises(OptionError, match=r"frames are \[6\]; .* wants images \[C, H, W\]"):
         augment(torch.rand(2, 3, 6), generator())
@@ -193,6 +230,7 @@ def test_vectors_alone_are_masked(augment):
     ("augment", "x"),
     [
         (colour_jitter, images()),
+        (tone_curves, images()),
         (crop, images()),
         (time_mask, vectors()),
         (frequency_mask, vectors()),

@@ -348,6 +348,25 @@ def test_dates_with_and_without_a_time_zone_are_not_mixed(tmp_path, first, later
         series("train", path=path, time="t", length=2, gap=0)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("{}", "2020-03-01T{:02}:00", "dates without a time zone, and numbers in"),
+        (
+            "2020-03-01T{:02}:00",
+            "2020-03-01T{:02}:00Z",
+            "dates with a time zone, and dates without a time zone in",
+        ),
+    ],
+)
+def test_files_of_one_folder_have_one_kind_of_time(tmp_path, one, other, said):
+    for name, form in (("a", one), ("b", other)):
+        rows = [(form.format(hour), hour) for hour in range(24)]
+        written(tmp_path / f"{name}.csv", ("t", "v"), rows)
+    with pytest.raises(DataError, match=rf"b\.csv: column 't': found {said}.*a\.csv"):
+        series("train", path=tmp_path, time="t", length=2)
+
+
 def test_times_too_many_steps_from_0_are_refused(one, tmp_path):
     with pytest.raises(DataError, match=r"one\.csv:2: found a time of 1\.58.*larger `step`"):
         series("train", path=one, time="time", step=1e-10, length=2)
