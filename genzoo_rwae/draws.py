@@ -52,6 +52,7 @@ def normal_draws(
     *,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    axis: int = 0,
 ) -> Tensor:
     """Standard normal numbers, a row of them for every row of the batch.
 
@@ -60,11 +61,12 @@ def normal_draws(
         generator: they are drawn where it is, so that one serves any device; None: torch's own.
         dtype: of the numbers.
         device: where they are wanted; None: where they were drawn.
+        axis: where B stands in the shape, if not in front.
 
     Raises:
         ValueError: the generator is for another number of rows.
     """
-    return _drawn(torch.randn, shape, generator, dtype, device)
+    return _drawn(torch.randn, shape, generator, dtype, device, axis)
 
 
 def uniform_draws(
@@ -73,9 +75,10 @@ def uniform_draws(
     *,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    axis: int = 0,
 ) -> Tensor:
     """Uniform numbers in [0, 1), as `normal_draws`."""
-    return _drawn(torch.rand, shape, generator, dtype, device)
+    return _drawn(torch.rand, shape, generator, dtype, device, axis)
 
 
 def shared_draws(generator: torch.Generator | None) -> torch.Generator | None:
@@ -89,16 +92,19 @@ def _drawn(
     generator: torch.Generator | None,
     dtype: torch.dtype | None,
     device: torch.device | str | None,
+    axis: int,
 ) -> Tensor:
     where = device if generator is None else generator.device
     if not isinstance(generator, RowDraws):
         return draw(*shape, generator=generator, dtype=dtype, device=where).to(device or where)
-    count = generator.rows.stop - generator.rows.start
-    if not shape or shape[0] != count:
+    rows = generator.rows
+    count = rows.stop - rows.start
+    if axis >= len(shape) or shape[axis] != count:
         raise ValueError(
             f"draws of shape {list(shape)} from the generator of {count} rows of a batch of "
-            f"{generator.total}; wanted [{count}, ...]; what all rows share is drawn by torch "
-            "itself from shared_draws(generator)"
+            f"{generator.total}; wanted {count} on axis {axis}, a row for each sequence; what all "
+            "rows share is drawn by torch itself from shared_draws(generator)"
         )
-    drawn = draw(generator.total, *shape[1:], generator=generator.whole, dtype=dtype, device=where)
-    return drawn[generator.rows].to(device or where)
+    whole = [*shape[:axis], generator.total, *shape[axis + 1 :]]
+    drawn = draw(*whole, generator=generator.whole, dtype=dtype, device=where)
+    return drawn.narrow(axis, rows.start, count).to(device or where)

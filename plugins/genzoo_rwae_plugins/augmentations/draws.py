@@ -11,13 +11,15 @@ from genzoo_rwae.errors import OptionError
 __all__ = ["check_images", "check_vectors", "uniform"]
 
 
-def uniform(like: Tensor, generator: torch.Generator | None, *shape: int) -> Tensor:
+def uniform(like: Tensor, generator: torch.Generator | None, *shape: int, axis: int = 0) -> Tensor:
     """Uniform draws in [0, 1), of the dtype and on the device of another tensor.
+
+    The rows of the batch are on `axis` of the shape.
 
     They are drawn where the generator is, or on the processor, so that the same seed gives the same
     sequences on any device.
     """
-    return uniform_draws(shape, generator).to(like.device, like.dtype)
+    return uniform_draws(shape, generator, axis=axis).to(like.device, like.dtype)
 
 
 def check_images(name: str, x_BT: Tensor) -> None:

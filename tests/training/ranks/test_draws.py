@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from genzoo_rwae_plugins.priors.mixture import MixturePrior
 from torch import nn
 
 import genzoo_rwae as gz
@@ -39,12 +40,28 @@ LAWS: dict[str, Callable[[int], Any]] = {
     "gaussian paths": lambda n: gz.DiagonalGaussian(torch.zeros(n, 5, 2), torch.zeros(n, 5, 2)),
     "categorical": lambda n: gz.Categorical(torch.zeros(n, 3)),
     "one-hot": lambda n: gz.Categorical(torch.zeros(n, 3), hard=True),
+    "mixture": MixturePrior(2).law,
 }
+ZOO = gz.Zoo(use_entry_points=False)
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 def test_a_sample_of_some_rows_is_that_of_the_whole(law: Callable[[int], Any]) -> None:
     assert torch.equal(law(3).sample(part()), law(TOTAL).sample(whole())[ROWS])
+
+
+@pytest.mark.parametrize("frame", [(4,), (3, 8, 8)], ids=["vectors", "images"])
+@pytest.mark.parametrize("name", ZOO.names("augmentation"))
+def test_every_augmentation_does_to_some_rows_what_it_does_to_them_in_the_whole(
+    name: str, frame: tuple[int, ...]
+) -> None:
+    augment = ZOO.find("augmentation", name).component.build
+    x_BT = torch.rand(TOTAL, 5, *frame, generator=torch.Generator().manual_seed(0))
+    try:
+        wanted = augment(x_BT, whole())[ROWS]
+    except gz.OptionError:
+        pytest.skip("takes other frames")
+    torch.testing.assert_close(augment(x_BT[ROWS], part()), wanted)
 
 
 @pytest.mark.parametrize("draw", [normal_draws, uniform_draws])
@@ -68,7 +85,8 @@ def test_draws_without_a_generator_and_with_a_plain_one_are_those_of_torch() -> 
 
 
 def test_draws_for_another_number_of_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"\[5, 2\] from the generator of 3 rows.*wanted \[3"):
+    said = r"\[5, 2\] from the generator of 3 rows.*wanted 3 on axis 0"
+    with pytest.raises(ValueError, match=said):
         normal_draws([5, 2], part())
 
 
