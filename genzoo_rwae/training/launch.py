@@ -37,7 +37,7 @@ def launch(devices: int | None = None) -> Fabric:
             many as torchrun has started, or one.
 
     Raises:
-        SpecError: torchrun has started another number of processes.
+        SpecError: torchrun has started another number of processes, or there are fewer GPUs.
     """
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     nodes = 1
@@ -53,6 +53,11 @@ def launch(devices: int | None = None) -> Fabric:
     devices = devices or 1
     if devices * nodes == 1:
         return Fabric(accelerator=accelerator, devices=1, precision="32-true")
+    if accelerator == "cuda" and devices > torch.cuda.device_count():
+        raise SpecError(
+            f"--devices {devices}, and this machine has {torch.cuda.device_count()} GPUs; wanted "
+            "as many at most: each process has one of its own"
+        )
     # parameters without a gradient there may be, as those of a prior under prior_gradient: stop
     strategy = DDPStrategy(timeout=_PATIENCE_AT_START, find_unused_parameters=True)
     fabric = Fabric(
