@@ -2,4 +2,5 @@
 
 from genzoo_rwae.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,9 @@ def uniform(like: Tensor, generator: torch.Generator | None, *shape: int, axis: 
     They are drawn where the generator is, or on the processor, so that the same seed gives the same
     sequences on any device.
     """
-    return uniform_draws(shape, generator, axis=axis).to(like.device, like.dtype)
+    device = "cpu" if generator is None else generator.device
+    drawn = uniform_draws(shape, generator, device=device, axis=axis)
+    return drawn.to(like.device, like.dtype)
 
 
 def check_images(name: str, x_BT: Tensor) -> None:
