@@ -10,28 +10,50 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 Call = Callable[[], object]
 
 
+class Times(NamedTuple):
+    """Seconds of a call, each the shortest of all turns.
+
+    Attributes:
+        again: of the calls of a turn in a row, as timeit takes them.
+        first: of the first call of a turn, whose caches another call has filled.
+    """
+
+    again: float
+    first: float
+
+
 def best_times(
-    calls: Mapping[str, Call], *, rounds: int, seconds: float = 20.0
-) -> dict[str, float]:
-    """The shortest time of each call in seconds, from rounds in which every call has its turn.
+    calls: Mapping[str, Call], *, rounds: int, seconds: float = 20.0, turn: float = 0.02
+) -> dict[str, Times]:
+    """The shortest times of each call, from rounds in which every call has its turn.
 
     On a shared machine the shortest of interleaved turns is what the call costs; means tell about
-    the neighbours. Rounds end early when `seconds` are over, but every call has had two turns.
+    the neighbours. A turn is one call, or as many as fit into `turn` seconds. Rounds end early when
+    `seconds` are over, but every call has had two turns.
     """
-    best = dict.fromkeys(calls, float("inf"))
+    best = {name: Times(float("inf"), float("inf")) for name in calls}
     began = time.perf_counter()
     for number in range(rounds):
         for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            best[name] = min(best[name], time.perf_counter() - start)
+            taken = [_seconds(call)]
+            while sum(taken) < turn:
+                taken.append(_seconds(call))
+            again, first = best[name]
+            best[name] = Times(min(again, *taken), min(first, taken[0]))
         if number and time.perf_counter() - began > seconds:
             break
     return best
+
+
+def _seconds(call: Call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def time_and_memory(call: Call) -> tuple[float, float]:

@@ -55,6 +55,10 @@ class PluginError(GenzooError):
 
     exit_code = 3
 
+    def __init__(self, message: str, *, exit_code: int = 3) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 class OptionError(ValueError):
     """Raised by a component whose options do not fit what it was wired to.

@@ -28,8 +28,8 @@ __all__ = ["HOOKS"]
 def genzoo_check_spec(spec: Spec) -> Iterable[Problem]:
     """Look at a spec whose values are valid one by one, and yield what is wrong with it.
 
-    Called by `genzoo check` and before every build. `spec.problem(path, message)` makes a problem
-    that is shown at its place in the file.
+    Called by `genzoo check` and before every build. `spec` is the resolved spec;
+    `spec.problem(path, message)` makes a problem that is shown at its place in the file.
 
         from genzoo_rwae import hookimpl
 
@@ -44,11 +44,14 @@ def genzoo_check_spec(spec: Spec) -> Iterable[Problem]:
 def genzoo_model_built(model: SequenceModel, spec: Spec) -> None:
     """A model was assembled from a spec; weights are still the initial ones.
 
-    from genzoo_rwae import hookimpl
+    `model` may be looked at, and changed: what is trained is this object. `spec` is the resolved
+    spec that it was assembled from.
 
-    @hookimpl
-    def genzoo_model_built(model):
-        print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
+        from genzoo_rwae import hookimpl
+
+        @hookimpl
+        def genzoo_model_built(model):
+            print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
     """
 
 
@@ -56,7 +59,8 @@ def genzoo_model_built(model: SequenceModel, spec: Spec) -> None:
 def genzoo_step_done(step: int, figures: Mapping[str, float], run: Path) -> None:
     """An optimisation step was taken; `figures` are those of metrics.jsonl.
 
-    Called after every step, in the training loop: be quick.
+    Called after every step, in the training loop: be quick. `step` counts from 1, `run` is the run
+    folder.
 
         from genzoo_rwae import hookimpl
 
@@ -71,11 +75,13 @@ def genzoo_step_done(step: int, figures: Mapping[str, float], run: Path) -> None
 def genzoo_run_done(model: SequenceModel, spec: Spec, run: Path) -> None:
     """A build has ended: trained, measured and reported. `model` has the final weights.
 
-    from genzoo_rwae import hookimpl
+    `spec` is the resolved spec, `run` the run folder with all that the build wrote.
 
-    @hookimpl
-    def genzoo_run_done(run):
-        (run / "done.txt").write_text("tell the others")
+        from genzoo_rwae import hookimpl
+
+        @hookimpl
+        def genzoo_run_done(run):
+            (run / "done.txt").write_text("tell the others")
     """
 
 
@@ -485,25 +491,32 @@ def genzoo_judges() -> Iterable[object]:
 def genzoo_trackers() -> Iterable[object]:
     """Yield trackers: objects that get every row of metrics.jsonl as it is written.
 
-    from genzoo_rwae import hookimpl, tracker
+    One that has a method `show` is told at the end what came out: `results` has the step, figures
+    by name, and the paths of pictures (PNG, GIF) and sounds (wav) by name. A tracker that raises is
+    dropped with a warning; training goes on.
 
-    @tracker("csv")
-    class Csv:
-        '''Losses as comma-separated values.'''
+        from genzoo_rwae import hookimpl, tracker
 
-        def __init__(self, run, /):
-            self.file = (run / "losses.csv").open("a")
+        @tracker("csv")
+        class Csv:
+            '''Losses as comma-separated values, and a list of the pictures.'''
 
-        def log(self, row):
-            if row["split"] == "train":
-                self.file.write(f"{row['step']},{row['loss']}\\n")
+            def __init__(self, run, /):
+                self.file = (run / "losses.csv").open("a")
 
-        def close(self):
-            self.file.close()
+            def log(self, row):
+                if row["split"] == "train":
+                    self.file.write(f"{row['step']},{row['loss']}\\n")
 
-    @hookimpl
-    def genzoo_trackers():
-        yield Csv
+            def show(self, results):
+                self.file.write(f"# {', '.join(results.pictures)}\\n")
+
+            def close(self):
+                self.file.close()
+
+        @hookimpl
+        def genzoo_trackers():
+            yield Csv
     """
 
 

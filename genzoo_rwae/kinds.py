@@ -47,7 +47,7 @@ KINDS: dict[str, KindInfo] = {
         KindInfo("source", "sources", "(split, /) -> SequenceData"),
         KindInfo("metric", "metrics", "(model, splits, /) or (model, splits, judge, /) -> figures"),
         KindInfo("judge", "judges", "(info, /): module (x_BT..., lengths_B) -> Verdict"),
-        KindInfo("tracker", "trackers", "(run, /): .log(row), .close()"),
+        KindInfo("tracker", "trackers", "(run, /): .log(row), .close(), perhaps .show(results)"),
         KindInfo("optimizer", "optimizers", "(parameters, /) -> torch.optim.Optimizer"),
         KindInfo("schedule", "schedules", "(progress, /) -> factor on a learning rate or a weight"),
     )

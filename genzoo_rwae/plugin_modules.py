@@ -17,14 +17,17 @@ from genzoo_rwae import hookspecs
 from genzoo_rwae.components import Component, component_of
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.kinds import KINDS
+from genzoo_rwae.plugin_calls import CallLog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import ModuleType
 
 __all__ = [
     "Origin",
     "Plugin",
     "check_hooks",
+    "files_of",
     "import_file",
     "import_module",
     "offered",
@@ -141,7 +144,23 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def offered(module: object, plugin: Plugin) -> tuple[Component, ...]:
+def files_of(module: object, components: Iterable[Component]) -> set[Path]:
+    """Where a plugin's code is: its file, its package's folder, the files of what it brings."""
+    places = set()
+    if not inspect.ismodule(module):  # an object with hooks as methods
+        module = sys.modules.get(type(module).__module__)
+    for folder in getattr(module, "__path__", ()):
+        places.add(Path(folder))
+    if file := getattr(module, "__file__", None):
+        places.add(Path(file))
+    for component in components:
+        code = inspect.unwrap(component.build)
+        if home := getattr(sys.modules.get(code.__module__), "__file__", None):
+            places.add(Path(home))
+    return places
+
+
+def offered(module: object, plugin: Plugin, calls: CallLog) -> tuple[Component, ...]:
     """What a plugin's hooks yield; raises PluginError for what is no component of the kind."""
     found: list[Component] = []
     for kind in KINDS.values():
@@ -149,7 +168,8 @@ def offered(module: object, plugin: Plugin) -> tuple[Component, ...]:
         if implementation is None:
             continue
         try:
-            things = list(implementation())
+            with calls.timed(plugin, kind.hook):
+                things = list(implementation())
         except Exception as error:
             raise PluginError(f"{plugin} failed in {kind.hook}: {reason_of(error)}") from error
         for thing in things:

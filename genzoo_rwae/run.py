@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +18,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, DataError, SpecError
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.ranks import Ranks
-from genzoo_rwae.report.compose import compose_pictures, compose_report
+from genzoo_rwae.report.compose import compose_pictures, compose_report, compose_sounds
 from genzoo_rwae.run_evaluation import measure_again, measure_run, with_metrics
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequence_model import SequenceModel
@@ -77,6 +79,7 @@ def build_spec(
     """As `build`, from a spec that is loaded already."""
     from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
     from genzoo_rwae.training.loop import Trainer
+    from genzoo_rwae.training.trackers import results_of
 
     began = time.monotonic()
     for metric in spec.evaluate:
@@ -98,22 +101,29 @@ def build_spec(
         trainer = Trainer(
             spec, assembled, splits.train, splits.validation, run, zoo, console, fabric
         )
-        outcome = trainer.fit()
-    if not ranks.is_first:
-        return assembled.model.cpu().eval()
-    if outcome.step > outcome.first_step:
-        console.print(
-            f"trained {outcome.step - outcome.first_step:,} steps to the limit of {outcome.reason}",
-            highlight=False,
-        )
-    model = assembled.model.cpu().eval()
-    measure_run(spec, model, splits, run, outcome.step, console)
-    compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
-    page = compose_report(run, spec, model, splits, finished=True)
+    with closing(trainer.trackers):
+        with noticed_losses(ranks), located(spec):
+            outcome = trainer.fit()
+        if not ranks.is_first:
+            return assembled.model.cpu().eval()
+        if outcome.step > outcome.first_step:
+            console.print(
+                f"trained {outcome.step - outcome.first_step:,} steps to the limit of "
+                f"{outcome.reason}",
+                highlight=False,
+            )
+        model = assembled.model.cpu().eval()
+        measure_run(spec, model, splits, run, outcome.step, console)
+        compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
+        compose_sounds(model, splits, run.sounds, seed=spec.train.seed)
+        page = compose_report(run, spec, model, splits, finished=True)
+        trainer.trackers.show(results_of(run, outcome.step))
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
         pass
-    minutes = (time.monotonic() - began) / 60
-    console.print(f"done in {minutes:.1f} minutes; open [bold]{page}[/]", highlight=False)
+    seconds = time.monotonic() - began
+    for sentence in zoo.calls.slow(seconds):
+        console.print(f"[yellow]slow:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    console.print(f"done in {seconds / 60:.1f} minutes; open [bold]{page}[/]", highlight=False)
     return model
 
 

@@ -61,6 +61,10 @@ class RunFolder:
     def pictures(self) -> Path:
         return self.path / "pictures"
 
+    @property
+    def sounds(self) -> Path:
+        return self.path / "sounds"
+
     @staticmethod
     def open(path: Path) -> RunFolder:
         """An existing run folder.

@@ -28,10 +28,12 @@ from genzoo_rwae.catalogue import Entry, catalogue
 from genzoo_rwae.components import Component, summary_of
 from genzoo_rwae.description import Description, describe, source_of
 from genzoo_rwae.errors import GenzooError, PluginError
+from genzoo_rwae.plugin_calls import IMPORT, CallLog
 from genzoo_rwae.plugin_modules import (
     Origin,
     Plugin,
     check_hooks,
+    files_of,
     import_file,
     import_module,
     offered,
@@ -109,6 +111,7 @@ class Zoo:
         self._components: dict[str, tuple[Component, ...]] = {}
         self._built_in: dict[str, tuple[Component, ...]] = {}
         self.warnings: list[str] = []
+        self.calls = CallLog()
         self.blocked = tuple(ref.removeprefix("no:") for ref in plugins if ref.startswith("no:"))
         if use_entry_points:
             self._load_entry_points(os.environ if environ is None else environ)
@@ -142,9 +145,11 @@ class Zoo:
                 f"plugin '{name}' ({location}) is wanted by the {origin} and blocked "
                 f"by -p no:{name}; drop one of the two"
             )
-        module = import_file(path, origin) if path else import_module(reference, origin)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
-        return self.register(module, Plugin(name, origin, location, sha256))
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else ""
+        plugin = Plugin(name, origin, location, sha256)
+        with self.calls.timed(plugin, IMPORT):
+            module = import_file(path, origin) if path else import_module(reference, origin)
+        return self.register(module, plugin)
 
     def register(self, module: ModuleType | object, plugin: Plugin) -> Plugin:
         """Register an imported module (or any object with hook implementations).
@@ -167,7 +172,7 @@ class Zoo:
             raise PluginError(f"{plugin}: {error}") from error
         self._plugins[plugin.name] = plugin
         try:
-            self._components[plugin.name] = offered(module, plugin)
+            self._components[plugin.name] = offered(module, plugin, self.calls)
         except PluginError:
             self._manager.unregister(name=plugin.name)
             del self._plugins[plugin.name]
@@ -193,7 +198,9 @@ class Zoo:
             )
             return
         try:
-            self.register(point.load(), plugin)
+            with self.calls.timed(plugin, IMPORT):
+                module = point.load()
+            self.register(module, plugin)
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything
             reason = str(error) if isinstance(error, PluginError) else reason_of(error)
             self._plugins[point.name] = Plugin(point.name, "entry point", point.value, error=reason)
@@ -315,7 +322,8 @@ class Zoo:
             (plugin, result) of every implementation; generators are exhausted into lists.
 
         Raises:
-            PluginError: an implementation raised; says whose, and where.
+            PluginError: an implementation raised; says whose, and where. Its exit code is that of
+                a GenzooError that was raised.
         """
         results = []
         for plugin in self._plugins.values():
@@ -326,10 +334,14 @@ class Zoo:
             if not caller.get_hookimpls():
                 continue
             try:
-                for value in caller(**arguments):
-                    results.append((plugin, list(value) if inspect.isgenerator(value) else value))
-            except GenzooError:
-                raise
+                with self.calls.timed(plugin, hook):
+                    for value in caller(**arguments):
+                        found = list(value) if inspect.isgenerator(value) else value
+                        results.append((plugin, found))
+            except GenzooError as error:  # raised with a message for the user, so without its place
+                raise PluginError(
+                    f"{plugin}, in {hook}: {error}", exit_code=error.exit_code
+                ) from error
             except Exception as error:
                 raise PluginError(f"{plugin} failed in {hook}: {reason_of(error)}") from error
         return results
@@ -340,11 +352,11 @@ class Zoo:
 
     def blame(self, error: BaseException) -> Plugin | None:
         """The foreign plugin in whose code an exception was raised, if it was in one's."""
-        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
         for plugin in self.plugins():
             module = self._manager.get_plugin(plugin.name)
-            file = getattr(module, "__file__", None)
-            if file and file in files:
+            places = files_of(module, self.offered_by(plugin.name))
+            if any(file.is_relative_to(place) for file in files for place in places):
                 return plugin
         return None
 
@@ -364,7 +376,8 @@ class Zoo:
         plugin = Plugin(entry.module, "built-in", entry.module)
         if entry.module not in self._built_in:
             try:
-                module = importlib.import_module(entry.module)
+                with self.calls.timed(plugin, IMPORT):
+                    module = importlib.import_module(entry.module)
             except ImportError as error:
                 wanted = ", ".join(f"pip install 'genzoo-rwae[{extra}]'" for extra in entry.needs)
                 raise PluginError(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from genzoo_rwae.errors import GenzooError, SpecError
+from genzoo_rwae.errors import GenzooError, PluginError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from genzoo_rwae.zoo import Zoo
+    from genzoo_rwae.zoo import Plugin, Zoo
 
 __all__ = [
     "Action",
@@ -96,12 +96,15 @@ class Session:
     def fail(self, error: GenzooError) -> NoReturn:
         """Print an error without a traceback and leave with its code."""
         placed = isinstance(error, SpecError) and error.problems[0].file
-        print(error if placed else f"genzoo: {error}", file=sys.stderr)
+        # a hook's error says whose it is already
+        plugin = None if placed or isinstance(error, PluginError) else self._blamed(error)
+        whose = f" (raised by {plugin})" if plugin else ""
+        print(error if placed else f"genzoo: {error}{whose}", file=sys.stderr)
         sys.exit(error.exit_code)
 
     def fail_unexpectedly(self, error: Exception) -> NoReturn:
         """An exception that is no GenzooError: a plugin's, or a fault of ours."""
-        plugin = self.__dict__["zoo"].blame(error) if "zoo" in self.__dict__ else None
+        plugin = self._blamed(error)
         reason = f"{type(error).__name__}: {error}"
         if plugin:
             print(
@@ -109,12 +112,24 @@ class Session:
                 file=sys.stderr,
             )
             sys.exit(3)
+        loaded = self.zoo.plugins() if "zoo" in self.__dict__ else ()
+        names = ", ".join(str(plugin) for plugin in loaded if not plugin.error)
+        # what a component gave back may break the host later, where no frame is the plugin's
+        whose = (
+            f"of genzoo-rwae, or of what a plugin gave it: {names}"
+            if names
+            else ("of genzoo-rwae, not yours")
+        )
         print(
-            f"genzoo: {reason}\nThis is a fault of genzoo-rwae, not yours; --debug shows the "
-            "traceback that a report of it needs.",
+            f"genzoo: {reason}\nThis is a fault {whose}; --debug shows the traceback that a report "
+            "of it needs.",
             file=sys.stderr,
         )
         sys.exit(1)
+
+    def _blamed(self, error: BaseException) -> Plugin | None:
+        # asking for the zoo here could fail again
+        return self.zoo.blame(error) if "zoo" in self.__dict__ else None
 
 
 def take_global_options(arguments: list[str]) -> tuple[Session, list[str]]:

@@ -34,6 +34,7 @@ from genzoo_rwae.report.pictures import (
     swap_grid,
     swap_sheet,
 )
+from genzoo_rwae.report.sounds import save_wav
 from genzoo_rwae.training.randomness import step_generator
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ if TYPE_CHECKING:
 __all__ = [
     "compose_pictures",
     "compose_report",
+    "compose_sounds",
     "reconstruction_picture",
     "save_actions",
     "swap_all",
 ]
 
 _ROWS = 6
+_HEARD = 2  # sequences: each is heard as it is, reconstructed, and swapped with the other
 
 
 def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed: int) -> None:
@@ -85,6 +88,33 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
     save_gif(clip_film(long_BT, display=display), folder / "rollout.gif", caption=said)
     if found := found_actions(model, data, seed=seed):
         save_actions(found, folder)
+
+
+def compose_sounds(model: SequenceModel, splits: Splits, folder: Path, *, seed: int) -> None:
+    """Of data that are sound: two sequences, reconstructed and swapped, and samples, as wav files.
+
+    Reconstructions and swaps keep the phase of the sequence that gives the motion.
+    """
+    data: SequenceData = splits.test if len(splits.test) else splits.train
+    display = model.info.display
+    if display is None or display.form != "spectrogram":
+        return
+    batch = data.take(spread_indices(len(data), _HEARD))
+    x_BT, lengths_B = model.prepare(batch.x_BT), batch.lengths_B
+    swapped_RCT = swap_all(model, x_BT, x_BT, lengths_B, lengths_B)
+    samples_BT = model.sample(_HEARD, generator=step_generator(seed, "measure", 3)).x_BT
+    heard: dict[str, tuple[Tensor, int | None]] = {
+        f"sample-{n}": (x_T, None) for n, x_T in enumerate(samples_BT)
+    }
+    places = batch.indices_B.tolist()
+    for row, i in enumerate(places):
+        for column, j in enumerate(places):
+            name = f"reconstruction-{i}" if i == j else f"swap-{i}-{j}"
+            heard[name] = swapped_RCT[row, column, : int(lengths_B[column])], j
+        heard[f"original-{i}"] = batch.x_BT[row, : int(lengths_B[row])], i
+    for name, (x_T, like) in heard.items():
+        if sound := data.sound(x_T, like=like):
+            save_wav(sound, folder / f"{name}.wav")
 
 
 def reconstruction_picture(

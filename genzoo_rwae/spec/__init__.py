@@ -67,8 +67,11 @@ def load_spec(
     if not resolver.problems:
         resolver.problems += _whole(spec, resolver.places)
     if not resolver.problems:
-        for _, problems in zoo.call("genzoo_check_spec", spec=spec):
-            resolver.problems += problems or []
+        for plugin, problems in zoo.call("genzoo_check_spec", spec=spec):
+            resolver.problems += [
+                replace(problem, message=f"{problem.message} (says {plugin})")
+                for problem in problems or []
+            ]
     if resolver.problems:
         raise SpecError(sorted(resolver.problems, key=lambda p: (p.file, p.line, p.column)))
     assert spec is not INVALID

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
+from rich.markup import escape
 from torch import nn
 
 from genzoo_rwae.assemble import Assembled
@@ -31,6 +32,7 @@ from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import epoch_order, step_generator
 from genzoo_rwae.training.signals import InterruptedRunError, Signals, noted_signals
 from genzoo_rwae.training.step import Step
+from genzoo_rwae.training.trackers import Trackers
 
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
@@ -116,13 +118,13 @@ class Trainer:
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         trackers = spec.trackers if self.ranks.is_first else ()
-        self.trackers = [tracker(run.path) for tracker in trackers]
+        self.trackers = Trackers(trackers, run.path, self._warn)
         self.calls_step_done = self.ranks.is_first and zoo.implements("genzoo_step_done")
 
     # -- the loop -----------------------------------------------------------------------------
 
     def fit(self) -> Outcome:
-        """Train until a limit is reached.
+        """Train until a limit is reached. The trackers stay open for what comes of it.
 
         Raises:
             RunError: a value is not finite, or the device is full; the last good checkpoint stays.
@@ -133,16 +135,12 @@ class Trainer:
         first_step = self.step
         began = time.monotonic() - self.seconds
         self._say_how()
-        try:
-            with (
-                normalised_over_ranks(self.model, self.ranks),
-                noted_signals() as signals,
-                TrainingBar(self.console, self._share()) as bar,
-            ):
-                self._train(began, signals, bar)
-        finally:
-            for tracker in self.trackers:
-                tracker.close()
+        with (
+            normalised_over_ranks(self.model, self.ranks),
+            noted_signals() as signals,
+            TrainingBar(self.console, self._share()) as bar,
+        ):
+            self._train(began, signals, bar)
         if self.ranks.is_first:
             self.run.save_model(self.model)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
@@ -315,8 +313,7 @@ class Trainer:
         if not self.ranks.is_first:
             return
         self.run.append_metrics(row)
-        for tracker in self.trackers:
-            tracker.log(row)
+        self.trackers.log(row)
 
     # -- where the run is ---------------------------------------------------------------------
 
@@ -355,6 +352,11 @@ class Trainer:
             + (f", on {self.ranks.count} ranks" if self.ranks.count > 1 else "")
             + (f"; going on from step {self.step}" if self.step else ""),
             highlight=False,
+        )
+
+    def _warn(self, sentence: str) -> None:
+        self.console.print(
+            f"[yellow]warning:[/] {escape(sentence)}", highlight=False, soft_wrap=True
         )
 
     def _stop(self, number: int) -> None:

@@ -5,8 +5,6 @@ Functions of tensors, with no knowledge of models, specs or plugins. Float64 loo
 """
 
 from genzoo_rwae_kernels.algebra import (
-    Linear,
-    Polynomial,
     Product,
     RadialProduct,
     RadialSum,
@@ -24,6 +22,7 @@ from genzoo_rwae_kernels.blocks import (
 )
 from genzoo_rwae_kernels.conv_lstm import ConvLstmCell
 from genzoo_rwae_kernels.distances import squared_distances
+from genzoo_rwae_kernels.inner_products import Linear, Polynomial
 from genzoo_rwae_kernels.kinked import Energy, Laplacian, Matern
 from genzoo_rwae_kernels.mmd import Kernel, mmd2_biased, mmd2_unbiased
 from genzoo_rwae_kernels.radial import (

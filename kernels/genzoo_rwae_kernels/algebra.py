@@ -1,4 +1,4 @@
-"""Kernels of the inner product, and sums and products of kernels.
+"""Sums and products of kernels.
 
 Shapes: N rows of x, M rows of y, D code width; any leading batch dimensions.
 
@@ -7,20 +7,22 @@ them in one sweep. `Sum` and `Product` become that when they are fitted.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from genzoo_rwae_kernels.precision import in_working_precision, outside_autocast
+from genzoo_rwae_kernels.members import (
+    Member,
+    checked_members,
+    fitted_member,
+    member_values,
+)
 from genzoo_rwae_kernels.radial import Radial
-from genzoo_rwae_kernels.samples import check_samples
 
 __all__ = [
-    "Linear",
-    "Polynomial",
     "Product",
     "RadialProduct",
     "RadialSum",
@@ -28,100 +30,6 @@ __all__ = [
     "kernel_product",
     "kernel_sum",
 ]
-
-Member = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Linear:
-    """Linear kernel: MMD^2 compares means alone.
-
-    k(x, y) = x . y,   so that the V-statistic is |mean(x) - mean(y)|^2
-
-    Neither this kernel nor `Polynomial` is blind to an offset: in float32 one of a thousand times
-    the spread leaves no digits of an MMD.
-
-    Source: Gretton et al. 2012, JMLR 13, p. 723-773, sec. 2 (the mean embedding).
-
-    Example:
-        >>> Linear()(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]))
-        tensor([[11.]])
-    """
-
-    def __call__(self, x_ND: Tensor, y_MD: Tensor, /) -> Tensor:
-        """The kernel between all rows.
-
-        Args:
-            x_ND: [..., N, D], floating.
-            y_MD: [..., M, D], floating, the same batch dimensions.
-
-        Returns:
-            [..., N, M], the promoted dtype of x and y.
-
-        Raises:
-            TypeError: a sample is not floating.
-            ValueError: a sample is empty, or the two do not fit together.
-        """
-        return _inner_products("Linear", x_ND, y_MD)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Polynomial:
-    """Polynomial kernel: MMD^2 compares moments up to its degree.
-
-    k(x, y) = (scale * x . y + offset)^degree
-
-    The defaults are those of the kernel inception distance, (x . y / D + 1)^3.
-
-    Attributes:
-        degree: exponent, >= 1.
-        offset: weight of the lower moments, >= 0; at 0 those of `degree` count alone.
-        scale: factor on the inner product, > 0; None: 1/D.
-
-    Source: Bińkowski et al., Demystifying MMD GANs, arXiv 1801.01401, sec. 4.
-
-    Example:
-        >>> x, y = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 3.0]])
-        >>> Polynomial(degree=2)(x, y)  # (4/2 + 1)^2
-        tensor([[9.]])
-    """
-
-    degree: int = 3
-    offset: float = 1.0
-    scale: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.degree != int(self.degree) or self.degree < 1:
-            raise ValueError(f"Polynomial: degree is {self.degree}; wanted a whole number >= 1")
-        if not (math.isfinite(self.offset) and self.offset >= 0):
-            raise ValueError(
-                f"Polynomial: offset is {self.offset}; wanted a finite number >= 0: below 0 the "
-                f"kernel is not positive definite"
-            )
-        if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(
-                f"Polynomial: scale is {self.scale}; wanted a positive, finite number, or None "
-                f"for one over the width of the rows"
-            )
-
-    def __call__(self, x_ND: Tensor, y_MD: Tensor, /) -> Tensor:
-        """The kernel between all rows.
-
-        Args:
-            x_ND: [..., N, D], floating.
-            y_MD: [..., M, D], floating, the same batch dimensions.
-
-        Returns:
-            [..., N, M], the promoted dtype of x and y.
-
-        Raises:
-            TypeError: a sample is not floating.
-            ValueError: a sample is empty, or the two do not fit together.
-        """
-        scale = 1.0 / x_ND.shape[-1] if self.scale is None else self.scale
-        return _inner_products(
-            "Polynomial", x_ND, y_MD, lambda k_NM: (scale * k_NM + self.offset) ** self.degree
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +46,7 @@ class Sum:
         (2004), ch. 1, Theorem 5 (a sum of kernels is a kernel).
 
     Example:
+        >>> from genzoo_rwae_kernels import Linear, Polynomial
         >>> x = torch.tensor([[1.0, 2.0]])
         >>> Sum(of=[Linear(), Polynomial(degree=1)], weights=[1.0, 2.0])(x, x)  # 5 + 2 (5/2 + 1)
         tensor([[12.]])
@@ -148,7 +57,7 @@ class Sum:
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        object.__setattr__(self, "of", _members(name, self.of))
+        object.__setattr__(self, "of", checked_members(name, self.of))
         if self.weights is None:
             return
         object.__setattr__(self, "weights", tuple(self.weights))
@@ -188,7 +97,7 @@ class Sum:
             x_weights_N: [N] or [..., N]; rows of weight 0 are absent.
             y_weights_M: [M] or [..., M], likewise.
         """
-        members = [_fit(k, x_ND, y_MD, x_weights_N, y_weights_M) for k in self.of]
+        members = [fitted_member(k, x_ND, y_MD, x_weights_N, y_weights_M) for k in self.of]
         return kernel_sum(*members, weights=self.weights)
 
     def __call__(self, x_ND: Tensor, y_MD: Tensor, /) -> Tensor:
@@ -206,7 +115,7 @@ class Sum:
             ValueError: a sample is empty, the two do not fit together, or a member returns another
                 shape.
         """
-        k_NM, *others = _values(type(self).__name__, self.of, x_ND, y_MD)
+        k_NM, *others = member_values(type(self).__name__, self.of, x_ND, y_MD)
         first, *weights = self._weights
         k_NM = first * k_NM
         for weight, other_NM in zip(weights, others, strict=True):
@@ -227,6 +136,7 @@ class Product:
         (2004), ch. 1, sec. 4.1 (a product of kernels is a kernel, by Schur).
 
     Example:
+        >>> from genzoo_rwae_kernels import Linear
         >>> x = torch.tensor([[1.0, 2.0]])
         >>> Product(of=[Linear(), Linear()])(x, x)  # 5 * 5
         tensor([[25.]])
@@ -235,7 +145,7 @@ class Product:
     of: Sequence[Member]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "of", _members(type(self).__name__, self.of))
+        object.__setattr__(self, "of", checked_members(type(self).__name__, self.of))
         _check_factors(type(self).__name__, self.of)
 
     def fitted(
@@ -254,7 +164,7 @@ class Product:
             x_weights_N: [N] or [..., N]; rows of weight 0 are absent.
             y_weights_M: [M] or [..., M], likewise.
         """
-        members = [_fit(k, x_ND, y_MD, x_weights_N, y_weights_M) for k in self.of]
+        members = [fitted_member(k, x_ND, y_MD, x_weights_N, y_weights_M) for k in self.of]
         return kernel_product(*members)
 
     def __call__(self, x_ND: Tensor, y_MD: Tensor, /) -> Tensor:
@@ -272,7 +182,7 @@ class Product:
             ValueError: a sample is empty, the two do not fit together, or a member returns another
                 shape.
         """
-        k_NM, *others = _values(type(self).__name__, self.of, x_ND, y_MD)
+        k_NM, *others = member_values(type(self).__name__, self.of, x_ND, y_MD)
         for other_NM in others:
             k_NM = k_NM * other_NM
         return k_NM.to(torch.promote_types(x_ND.dtype, y_MD.dtype))
@@ -407,7 +317,7 @@ def kernel_sum(*kernels: Member, weights: Sequence[float] | None = None) -> Sum 
     Source: as `Sum`.
 
     Example:
-        >>> from genzoo_rwae_kernels import Imq, Rbf
+        >>> from genzoo_rwae_kernels import Imq, Linear, Rbf
         >>> type(kernel_sum(Imq(), Rbf())).__name__, type(kernel_sum(Imq(), Linear())).__name__
         ('RadialSum', 'Sum')
     """
@@ -432,7 +342,7 @@ def kernel_product(*kernels: Member) -> Product | RadialProduct:
     Source: as `Product`.
 
     Example:
-        >>> from genzoo_rwae_kernels import Imq, Rbf
+        >>> from genzoo_rwae_kernels import Imq, Linear, Rbf
         >>> kernel = kernel_product(Imq(), Rbf())
         >>> type(kernel).__name__, type(kernel_product(Imq(), Linear())).__name__
         ('RadialProduct', 'Product')
@@ -441,55 +351,6 @@ def kernel_product(*kernels: Member) -> Product | RadialProduct:
     if kernels and len(radial) == len(kernels):
         return RadialProduct(of=radial)
     return Product(of=kernels)
-
-
-def _inner_products(
-    caller: str, x_ND: Tensor, y_MD: Tensor, profile: Callable[[Tensor], Tensor] | None = None
-) -> Tensor:
-    check_samples(caller, x_ND, y_MD)
-    working_ND, working_MD = in_working_precision(x_ND, y_MD)
-    with outside_autocast(x_ND.device):
-        k_NM = working_ND @ working_MD.mT
-        k_NM = k_NM if profile is None else profile(k_NM)
-    return k_NM.to(torch.promote_types(x_ND.dtype, y_MD.dtype))
-
-
-def _values(caller: str, kernels: Sequence[Member], x_ND: Tensor, y_MD: Tensor) -> list[Tensor]:
-    check_samples(caller, x_ND, y_MD)
-    working_ND, working_MD = in_working_precision(x_ND, y_MD)
-    wanted = [*x_ND.shape[:-1], y_MD.shape[-2]]
-    with outside_autocast(x_ND.device):
-        values = [kernel(working_ND, working_MD) for kernel in kernels]
-    for number, k_NM in enumerate(values):
-        if list(k_NM.shape) != wanted:
-            raise ValueError(
-                f"{caller}: kernel {number} of {len(values)} returned shape {list(k_NM.shape)} for "
-                f"{wanted[-2]} and {wanted[-1]} rows; wanted {wanted}: one value for each pair"
-            )
-    return values
-
-
-def _fit(
-    kernel: Member,
-    x_ND: Tensor,
-    y_MD: Tensor,
-    x_weights_N: Tensor | None,
-    y_weights_M: Tensor | None,
-) -> Member:
-    fitted = getattr(kernel, "fitted", None)
-    if fitted is None:
-        return kernel
-    result: Member = fitted(x_ND, y_MD, x_weights_N, y_weights_M)
-    return result
-
-
-def _members(name: str, kernels: Sequence[Member]) -> tuple[Member, ...]:
-    if len(kernels) == 0:
-        raise ValueError(f"{name}: no kernels given; wanted at least one")
-    for kernel in kernels:
-        if not callable(kernel):
-            raise TypeError(f"{name}: found {kernel!r} among the kernels; wanted callables k(x, y)")
-    return tuple(kernels)
 
 
 def _is_positive_definite(kernel: Member) -> bool:

@@ -173,5 +173,6 @@ def mmd2_unbiased(
             Coefficients(x=1.0 / pairs_x, y=1.0 / pairs_y, across=-2.0 / pairs_across),
             skip_diagonal=paired,
             backend=backend,
+            dtype=torch.promote_types(x_ND.dtype, y_MD.dtype),
         )
-    return mmd2.to(torch.promote_types(x_ND.dtype, y_MD.dtype))
+    return mmd2

@@ -527,7 +527,7 @@ def test_a_new_plugin_is_complete_and_passes_its_own_tests(genzoo: Genzoo, tmp_p
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
         cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([*ROOTS, str(folder)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)},
     )  # fmt: skip
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert " passed" in tested.stdout

@@ -56,6 +56,20 @@ def wavs(folder: Path) -> dict[str, np.ndarray]:
     return found
 
 
+def test_a_build_leaves_two_recordings_their_swaps_and_samples_to_be_heard(run):
+    found = wavs(run / "sounds")
+    originals = sorted(int(name.split("-")[1]) for name in found if name.startswith("original"))
+    i, j = originals
+    assert set(found) == {
+        f"original-{i}", f"original-{j}", f"reconstruction-{i}", f"reconstruction-{j}",
+        f"swap-{i}-{j}", f"swap-{j}-{i}", "sample-0", "sample-1",
+    }  # fmt: skip
+    # a swap is as long as the recording that gives the motion
+    assert len(found[f"swap-{i}-{j}"]) == len(found[f"original-{j}"])
+    assert len(found[f"swap-{j}-{i}"]) == len(found[f"original-{i}"])
+    assert all(np.abs(wave).max() > 0 for wave in found.values())
+
+
 def test_a_swap_is_heard_beside_its_donors_and_as_long_as_the_motions(genzoo, run, tmp_path):
     words = ["--static", "0,1", "--motion", "1,2,3", "-o", str(tmp_path / "swap"), "--json"]
     ended = genzoo("swap", str(run), *words)

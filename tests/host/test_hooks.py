@@ -1,5 +1,6 @@
 """Every hook is documented by a whole plugin file, and every such file works."""
 
+import ast
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from genzoo_rwae.errors import SpecError
 from genzoo_rwae.hookspecs import HOOKS
 from genzoo_rwae.kinds import KINDS
 from genzoo_rwae.spec import load_spec
+from genzoo_rwae.training.trackers import Results
 from genzoo_rwae.zoo import Zoo
 
 EVENTS = {
@@ -77,6 +79,30 @@ def test_every_hook_is_a_specification_with_a_docstring():
         hook = getattr(hookspecs, name)
         assert hasattr(hook, "genzoo_rwae_spec"), name
         assert (inspect.getdoc(hook) or "").partition("\n")[0].endswith("."), name
+
+
+def test_every_hook_has_a_test_of_what_its_example_does():
+    """Beside the tests of all hooks at once, one that names it and looks at what comes out."""
+    tests = [
+        node
+        for node in ast.parse(Path(__file__).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    named = {
+        constant.value
+        for test in tests
+        for statement in test.body
+        for constant in ast.walk(statement)
+        if isinstance(constant, ast.Constant)
+    }
+    assert [hook for hook in HOOKS if hook not in named] == []
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_text_of_a_hook_says_what_each_of_its_arguments_is(hook: str):
+    text = inspect.getdoc(getattr(hookspecs, hook)) or ""
+    signature = inspect.signature(getattr(hookspecs, hook))
+    assert [name for name in signature.parameters if f"`{name}`" not in text] == []
 
 
 def test_every_kind_is_keyed_by_its_name():
@@ -182,6 +208,23 @@ def test_the_dynamic_head_example_gives_a_path_and_its_law(made):
     assert z_BTD.shape == law.mean.shape == law.log_variance.shape == (4, 3, 2)
 
 
+def test_the_action_head_example_reads_the_last_true_step(made):
+    head = made("genzoo_action_heads")(2, 5)
+    z_BTD, lengths_B = torch.randn(4, 3, 2), torch.tensor([3, 1, 2, 3])
+    logits_BA = head(z_BTD, lengths_B)
+    assert logits_BA.shape == (4, 5)
+    torch.testing.assert_close(logits_BA[1], head.logits(z_BTD[1, 0]))
+
+
+def test_the_augmentation_example_gives_every_sequence_one_gain(made):
+    gain, x_BT = made("genzoo_augmentations"), torch.rand(16, 3, *FRAME) + 0.1
+    out_BT = gain(x_BT, torch.Generator().manual_seed(0), most=2.0)
+    ratios_BN = (out_BT / x_BT).flatten(1)
+    torch.testing.assert_close(ratios_BN, ratios_BN[:, :1].expand_as(ratios_BN))
+    assert 0.5 <= ratios_BN.min() < 0.8
+    assert 1.25 < ratios_BN.max() <= 2
+
+
 def test_the_prior_example_is_a_static_prior_of_deviation_two(made):
     build = made("genzoo_priors")
     assert issubclass(build, StaticPrior)
@@ -244,8 +287,9 @@ def test_the_tracker_example_writes_rows(made, tmp_path: Path):
     tracker = made("genzoo_trackers")(tmp_path)
     tracker.log({"split": "train", "step": 1, "loss": 0.25})
     tracker.log({"split": "validation", "step": 1, "loss": 0.5})
+    tracker.show(Results(1, {"mse": 0.5}, {"swap.png": tmp_path / "swap.png"}, {}))
     tracker.close()
-    assert (tmp_path / "losses.csv").read_text() == "1,0.25\n"
+    assert (tmp_path / "losses.csv").read_text() == "1,0.25\n# swap.png\n"
 
 
 def test_the_optimizer_example_is_one_of_torch(made):

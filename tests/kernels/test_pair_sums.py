@@ -16,8 +16,9 @@ from genzoo_rwae_kernels import (
     Matern,
     Polynomial,
     Rbf,
+    backends,
     compiled,
-    pair_sums,
+    stored_gradients,
 )
 from genzoo_rwae_kernels.pair_sums import BACKENDS, Coefficients, across, contrast, within
 from torch import Tensor
@@ -29,7 +30,7 @@ def draw(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def works_here(backend: str) -> bool:
     """Whether a backend sums Imq in float32 on this machine."""
-    return not pair_sums._why_not(backend, torch.ones(1, 1), Imq())
+    return not backends.why_not(backend, torch.ones(1, 1), Imq())
 
 
 QUICK = [b for b in ("eager", "tiled", "fused") if works_here(b)]
@@ -294,8 +295,8 @@ def test_the_function_itself_does_not_count_that_path_either() -> None:
     ones_BN = torch.ones(1, 4, dtype=torch.float64)
 
     def gradient(graph: bool) -> Tensor:
-        value = pair_sums._apply(
-            pair_sums._Across, x_BND, x_BND.square(), ones_BN, ones_BN, Imq(), "tiled", False
+        value = stored_gradients._apply(
+            stored_gradients._Across, x_BND, x_BND.square(), ones_BN, ones_BN, Imq(), "tiled", False
         )
         return torch.autograd.grad(value, x_BND, create_graph=graph)[0].detach()
 
@@ -333,11 +334,11 @@ class TestChoice:
 
     @pytest.fixture(autouse=True)
     def _no_switch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv(pair_sums.SWITCH, raising=False)
+        monkeypatch.delenv(backends.SWITCH, raising=False)
 
     @staticmethod
     def chosen(x_ND: Tensor, kernel: Kernel, backend: str = "auto") -> str:
-        return pair_sums._choose("within", x_ND, x_ND.shape[-2], kernel, backend)
+        return backends.choose("within", x_ND, x_ND.shape[-2], kernel, backend)
 
     def test_small_samples_go_eager_and_large_ones_in_one_sweep(self) -> None:
         fast = "fused" if "fused" in QUICK else "tiled"
@@ -362,10 +363,10 @@ class TestChoice:
     def test_the_variable_decides_where_the_call_does_not(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(pair_sums.SWITCH, "tiled")
+        monkeypatch.setenv(backends.SWITCH, "tiled")
         assert self.chosen(torch.zeros(4, 2), Imq()) == "tiled"
         assert self.chosen(torch.zeros(4, 2), Imq(), "eager") == "eager"
-        monkeypatch.setenv(pair_sums.SWITCH, "fast")
+        monkeypatch.setenv(backends.SWITCH, "fast")
         with pytest.raises(ValueError, match="GENZOO_MMD_BACKEND=fast; wanted one of auto, eager"):
             within(torch.zeros(4, 2), None, Imq())
 
@@ -386,13 +387,13 @@ class TestChoice:
             within(torch.zeros(4, 2), None, lambda x, y: slope * x @ y.mT, backend="tiled")
 
     def test_a_backend_that_is_not_there_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pair_sums, "_is_installed", lambda backend: False)
+        monkeypatch.setattr(backends, "_is_installed", lambda backend: False)
         with pytest.raises(ValueError, match=r"fused.*it is not part of this installation"):
             within(torch.zeros(4, 2), None, Imq(), backend="fused")
         assert self.chosen(torch.zeros(512, 2), Imq()) == "eager"
 
     def test_the_choice_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
-        pair_sums._log_once.cache_clear()
+        backends._log_once.cache_clear()
         with caplog.at_level(logging.INFO, logger="genzoo_rwae_kernels"):
             for _ in range(3):
                 within(torch.zeros(4, 2), None, Imq())

@@ -1,11 +1,19 @@
-"""The tiled backend: tiles, precision of its products, memory.
+"""The tiled backend: tiles and their meetings, precision of its products, ladders of scales.
 
 Shapes: T batch, N rows of x, M rows of y, D code width.
 """
 
+from typing import Any
+
 import pytest
 import torch
-from genzoo_rwae_kernels import Energy, Imq, Laplacian, Rbf, tiled
+from genzoo_rwae_kernels import Energy, Imq, Laplacian, Matern, Radial, RadialSum, Rbf, tiled
+from genzoo_rwae_kernels.pair_sums import Coefficients
+from genzoo_rwae_kernels.pair_sums import contrast as contrast_by
+from genzoo_rwae_kernels.sweeps import ALL, Kinds, Wanted
+from genzoo_rwae_kernels.tiled import by_autograd, mixtures, radial_sweep
+from genzoo_rwae_kernels.tiled.meetings import all_meetings
+from genzoo_rwae_kernels.tiled.stack import Stack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,31 +23,34 @@ def draw(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def everything(x_TND: Tensor, y_TMD: Tensor, kernel: Imq | Rbf | Energy) -> list[Tensor]:
+def everything(x_TND: Tensor, y_TMD: Tensor, kernel: Radial) -> list[Tensor]:
     a_TN, b_TM = draw(2, *x_TND.shape[:2]).abs(), draw(3, *y_TMD.shape[:2]).abs()
+    a_TN, b_TM = a_TN.to(x_TND.dtype), b_TM.to(x_TND.dtype)
+    c_T3 = draw(4, len(x_TND), 3, dtype=torch.float64)
     return [
-        *tiled.within(x_TND, a_TN.to(x_TND.dtype), kernel),
-        *tiled.across(x_TND, y_TMD, a_TN.to(x_TND.dtype), b_TM.to(x_TND.dtype), kernel),
+        *tiled.within(x_TND, a_TN, kernel),
+        *tiled.across(x_TND, y_TMD, a_TN, b_TM, kernel),
+        *tiled.contrast(x_TND, y_TMD, a_TN, None, c_T3, kernel),
     ]
 
 
 @given(
-    t=st.integers(1, 5),
-    n=st.integers(1, 20),
-    m=st.integers(1, 20),
-    tile=st.integers(1, 9),
+    t=st.integers(1, 4),
+    n=st.integers(1, 14),
+    m=st.integers(1, 14),
+    tile=st.integers(2, 9),
     pairs=st.integers(1, 4),
     kernel=st.sampled_from([Imq(), Rbf(), Energy()]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_size_of_a_tile_changes_nothing(
-    t: int, n: int, m: int, tile: int, pairs: int, kernel: Imq | Rbf | Energy
+    t: int, n: int, m: int, tile: int, pairs: int, kernel: Radial
 ) -> None:
     x_TND, y_TMD = draw(0, t, n, 3, dtype=torch.float64), draw(1, t, m, 3, dtype=torch.float64)
     wanted = everything(x_TND, y_TMD, kernel)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiled, "_TILE", tile)
-        patch.setattr(tiled, "_PAIRS", pairs * tile**2)
+        patch.setattr(radial_sweep, "_TILE", tile)
+        patch.setattr(radial_sweep, "_AT_ONCE", pairs * tile**2)
         found = everything(x_TND, y_TMD, kernel)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
@@ -59,12 +70,12 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 def test_tiles_cover_every_pair_once_and_none_is_larger_than_allowed() -> None:
     for n in (1, 255, 256, 257, 513, 700):
-        sizes = [tile.stop - tile.start for tile in tiled._tiles(n)]
+        sizes = [tile.stop - tile.start for tile in by_autograd._tiles(n)]
         assert sum(sizes) == n
         assert max(sizes) <= 256
         assert max(sizes) - min(sizes) <= len(sizes)
     met = torch.zeros(3, 600, 600)
-    for elements, rows, columns in tiled._strips(met[:, 0], met[:, 0], mirror=True):
+    for elements, rows, columns in by_autograd._strips(met[:, 0], met[:, 0], mirror=True):
         for these in columns:
             met[elements, rows, these] += 1
             if these != rows:
@@ -72,9 +83,58 @@ def test_tiles_cover_every_pair_once_and_none_is_larger_than_allowed() -> None:
     assert bool((met == 1).all())
 
 
-def products(x_TND: Tensor, kernel: Imq | Rbf | Energy) -> torch.dtype:
-    (side,) = tiled._centred(kernel, (x_TND, torch.ones(x_TND.shape[:2])))
-    return side.rows_BNE.dtype
+@given(
+    t=st.integers(1, 3),
+    n=st.integers(1, 40),
+    m=st.integers(0, 40),
+    most=st.integers(1, 20),
+    kinds=st.sampled_from([ALL, *Kinds]),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_pair_of_rows_meets_once_in_the_sum_that_it_belongs_to(
+    t: int, n: int, m: int, most: int, kinds: Kinds
+) -> None:
+    found = all_meetings(t, (n, m), kinds, most, torch.device("cpu"))
+    assert found.height <= most
+    sample_R = torch.cat([torch.zeros(n), torch.full((found.missing[0],), 2.0)])
+    sample_R = torch.cat([sample_R, torch.ones(m), torch.full((found.missing[1],), 2.0)])
+    tile_R = torch.arange(len(sample_R)) // found.height
+    for b in range(t):
+        met = torch.zeros(3, len(sample_R), len(sample_R))
+        for number, (left, right, at) in enumerate(
+            zip(found.left_P, found.right_P, found.sum_P, strict=True)
+        ):
+            if at // 3 != b:
+                continue
+            pairs = (tile_R == left - b * sum(found.tiles))[:, None] & (
+                tile_R == right - b * sum(found.tiles)
+            )
+            met[at % 3] += pairs
+            if number >= found.itself:
+                met[at % 3] += pairs.T
+        in_x, in_y = (sample_R == 0).float(), (sample_R == 1).float()
+        for kind, (one, other) in zip(
+            Kinds, ((in_x, in_x), (in_y, in_y), (in_x, in_y)), strict=True
+        ):
+            both = torch.maximum(torch.outer(one, other), torch.outer(other, one))
+            wanted = both if kind in kinds else torch.zeros_like(both)
+            assert torch.equal(met[kind.bit_length() - 1] * both, wanted)
+            assert not (
+                met[kind.bit_length() - 1] * (1 - both) * torch.outer(in_x + in_y, in_x + in_y)
+            ).any()
+
+
+def test_few_rows_fill_up_tiles_and_samples_of_one_size_need_none() -> None:
+    for n, m in ((128, 128), (256, 256), (2048, 2048), (10, 256), (300, 261), (1000, 7)):
+        found = all_meetings(1, (n, m), ALL, 256, torch.device("cpu"))
+        assert sum(found.missing) <= 0.5 * (n + m)
+        if n == m:
+            assert not any(found.missing)
+
+
+def products(x_TND: Tensor, kernel: Radial) -> torch.dtype:
+    few = all_meetings(len(x_TND), (x_TND.shape[1], 0), Kinds.WITHIN_X, 256, x_TND.device)
+    return Stack.of(x_TND, x_TND[:, :0], None, None, kernel, few).left_THE.dtype
 
 
 def test_products_are_float32_only_where_the_spread_allows_it() -> None:
@@ -83,6 +143,7 @@ def test_products_are_float32_only_where_the_spread_allows_it() -> None:
     for kernel in (Imq(), Rbf()):
         assert products(codes_TND, kernel) == torch.float32
         assert products(codes_TND + 1e4, kernel) == torch.float32
+        assert products(draw(0, 1, 257, 32) + 1e4, kernel) == torch.float32  # one row fills up
         assert products(codes_TND + gap_N1, kernel) == torch.float64
         assert products(codes_TND.double(), kernel) == torch.float64
     assert products(codes_TND, Imq(scales=[1e-4])) == torch.float64
@@ -164,3 +225,142 @@ def test_inputs_stay_as_they_are() -> None:
     tiled.within(x_TND, w_TN, lambda x, y: x @ y.mT)
     for given_, before in zip((x_TND, y_TMD, w_TN), kept, strict=True):
         assert torch.equal(given_, before)
+
+
+LADDER = Rbf(scales=[0.25, 0.5, 1.0, 2.0, 4.0])
+# Offset and distance of two clusters.
+PLACES = [(0.0, 0.0), (1e4, 0.0), (0.0, 30.0), (-1e4, 1e4)]
+
+
+def of_differences(kernel: Radial, *samples: Tensor) -> Tensor:
+    x_TND, y_TMD, a_TN, b_TM = samples
+    d2_TNM = (x_TND.unsqueeze(-2) - y_TMD.unsqueeze(-3)).square().sum(-1)
+    return kernel.value(d2_TNM, x_TND.shape[-1]) * a_TN.unsqueeze(-1) * b_TM.unsqueeze(-2)
+
+
+def exact_sums(
+    kernel: Radial, x_TND: Tensor, y_TMD: Tensor, a_TN: Tensor, b_TM: Tensor, skip: bool
+) -> list[Tensor]:
+    """Within x, within y and across, from differences."""
+    tables = [
+        of_differences(kernel, x_TND, x_TND, a_TN, a_TN),
+        of_differences(kernel, y_TMD, y_TMD, b_TM, b_TM),
+        of_differences(kernel, x_TND, y_TMD, a_TN, b_TM),
+    ]
+    for table_TNM in tables if skip else tables[:2]:
+        table_TNM.diagonal(dim1=-2, dim2=-1).zero_()
+    return [table_TNM.sum(dim=(-2, -1)) for table_TNM in tables]
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        pytest.param(Imq(), id="imq"),
+        pytest.param(LADDER, id="a ladder"),
+        pytest.param(Rbf(), id="scales that are no ladder"),
+        pytest.param(Matern(nu=1.5), id="matern"),
+        pytest.param(RadialSum(of=[Imq(), LADDER], weights=[0.5, 2.0]), id="a sum"),
+    ],
+)
+@pytest.mark.parametrize(
+    "shape", [(1, 7, 7, 3), (5, 40, 33, 8), (1, 300, 261, 4), (1, 270, 270, 20), (3, 9, 90, 2)]
+)
+@pytest.mark.parametrize(("offset", "gap"), PLACES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_contrast_in_float32_is_that_of_differences_in_float64(
+    kernel: Radial, shape: tuple[int, int, int, int], offset: float, gap: float, weighted: bool
+) -> None:
+    t, n, m, d = shape
+    skip = n == m
+    x_TND = draw(0, t, n, d) + torch.arange(n).remainder(2)[:, None] * gap + offset
+    y_TMD = 1.2 * draw(1, t, m, d) + torch.arange(m).remainder(2)[:, None] * gap + offset
+    a_TN, b_TM = (
+        draw(seed, *rows.shape[:2]).abs() if weighted else torch.ones(rows.shape[:2])
+        for seed, rows in ((2, x_TND), (3, y_TMD))
+    )
+    if weighted:
+        a_TN[:, 1] = 0.0
+    c_T3 = draw(4, t, 3, dtype=torch.float64)
+    given_weights = (a_TN, b_TM) if weighted else (None, None)
+    found = tiled.contrast(x_TND, y_TMD, *given_weights, c_T3, kernel, skip_diagonal=skip)
+    leaves = [rows.double().requires_grad_() for rows in (x_TND, y_TMD, a_TN, b_TM)]
+    sums = exact_sums(kernel, *leaves, skip)
+    parts = [
+        torch.autograd.grad((c_T3[:, i] * one).sum(), leaves, retain_graph=True, allow_unused=True)
+        for i, one in enumerate(sums)
+    ]
+    pairs = torch.stack([a_TN.sum(-1) ** 2, b_TM.sum(-1) ** 2, a_TN.sum(-1) * b_TM.sum(-1)], dim=-1)
+    height = kernel.at_zero(d)
+    assert bool(((found[1] - torch.stack(sums, -1).detach()).abs() <= 1e-6 * height * pairs).all())
+    torch.testing.assert_close(found[0], (found[1] * c_T3).sum(-1))
+    for number, gradient in enumerate(found[2:]):
+        each = [part[number] for part in parts if part[number] is not None]
+        assert gradient is not None
+        size = sum(float(one.norm()) for one in each)
+        assert float((gradient - sum(each)).norm()) <= 5e-6 * size
+
+
+def test_only_the_gradients_that_are_wanted_are_given_and_they_are_the_same() -> None:
+    given_ = (draw(0, 2, 30, 3), draw(1, 2, 20, 3), draw(2, 2, 30).abs(), None)
+    c_T3 = draw(4, 2, 3, dtype=torch.float64)
+    _, _, *every = tiled.contrast(*given_, c_T3, Imq())
+    for number in range(4):
+        wanted = Wanted(*(i == number for i in range(4)))
+        value_T, _, *found = tiled.contrast(*given_, c_T3, Imq(), wanted=wanted)
+        assert [one is not None for one in found] == list(wanted)
+        assert torch.equal(found[number], every[number])
+    value_T, *_ = tiled.contrast(*given_, c_T3, Imq(), wanted=(False,) * 4)
+    torch.testing.assert_close(value_T, tiled.contrast(*given_, c_T3, Imq())[0])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "m"),
+    [
+        pytest.param(Imq(), 3, id="imq"),
+        pytest.param(LADDER, 4, id="a ladder"),
+        pytest.param(Energy(), 4, id="energy"),
+    ],
+)
+def test_first_and_second_derivatives_of_a_contrast(kernel: Radial, m: int) -> None:
+    leaves = [
+        draw(seed, *shape, dtype=torch.float64).abs().add(0.1 * seed).requires_grad_()
+        for seed, shape in enumerate([(2, 4, 2), (2, m, 2), (2, 4), (2, m), (3, 2)], start=1)
+    ]
+
+    def value(*given: Tensor) -> Tensor:
+        *samples, c_3T = given
+        coefficients = Coefficients(*c_3T)
+        options: dict[str, Any] = {"skip_diagonal": m == 4, "backend": "tiled"}
+        return contrast_by(*samples, kernel, coefficients, **options).value
+
+    assert torch.autograd.gradcheck(value, leaves)
+    assert torch.autograd.gradgradcheck(value, leaves)
+
+
+@pytest.mark.parametrize(
+    ("scales", "exponentials"),
+    [
+        ([0.25, 0.5, 1.0, 2.0, 4.0], 1),
+        ([4.0, 0.5, 1.0, 0.25, 2.0], 1),
+        ([2.0**s for s in range(-3, 4)], 2),
+        ([1.0, 1.0, 0.5, 0.5], 2),
+        ([0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0], 3),
+        ([1.0, 0.3], 2),
+    ],
+)
+def test_scales_that_halve_are_squares_of_one_exponential(
+    scales: list[float], exponentials: int
+) -> None:
+    kernel = Rbf(scales=scales)
+    ladders = mixtures._ladders(kernel.widths(3))
+    assert len(ladders) == exponentials
+    steps = [ladder.width / 2**s for ladder in ladders for s in range(ladder.squarings + 1)]
+    assert sorted(steps) == pytest.approx(sorted(kernel.widths(3)))
+    d2_PIJ = torch.logspace(-4, 3, 500, dtype=torch.float64).view(2, 10, 25)
+    for dtype, near in ((torch.float32, 2e-6), (torch.float64, 1e-14)):
+        d2 = d2_PIJ.to(dtype)
+        found = mixtures.value_and_slope(kernel, d2, 3, torch.empty(3, 500, dtype=dtype))
+        wanted = kernel.value_and_slope(d2.double(), 3)
+        for one, other in zip(found, wanted, strict=True):
+            error = (one.double() - other).abs().max() / other.abs().max()
+            assert float(error) < near

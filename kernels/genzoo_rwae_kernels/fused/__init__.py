@@ -12,8 +12,9 @@ on the number of threads.
 import torch
 from torch import Tensor
 
-from genzoo_rwae_kernels.fused.library import Kinds, Sums, Wanted, load, why_not
+from genzoo_rwae_kernels.fused.library import load, why_not
 from genzoo_rwae_kernels.fused.profiles import profile_of, refuses_kernel
+from genzoo_rwae_kernels.sweeps import Kinds, Sums, Wanted
 
 __all__ = ["across", "available", "contrast", "refuses", "why_not", "within"]
 

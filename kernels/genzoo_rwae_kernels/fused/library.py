@@ -5,17 +5,16 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
-from enum import IntFlag
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from genzoo_rwae_kernels.fused.build import BuildError, library_files
+from genzoo_rwae_kernels.sweeps import ALL, EVERYTHING, Kinds, Sums, Wanted
 
-__all__ = ["Kinds", "Profile", "Sums", "Sweep", "Wanted", "load", "why_not"]
+__all__ = ["Profile", "Sweep", "load", "why_not"]
 
 SOURCE = Path(__file__).with_name("pair_sums.cpp")
 SWITCH = "GENZOO_FUSED"
@@ -52,47 +51,6 @@ class Profile:
         count = len(self.lengths)
         lengths = (ctypes.c_double * count)(*self.lengths)
         return (self.name.encode(), count, lengths, self.shape, self.cap, self.reach)
-
-
-class Kinds(IntFlag):
-    """The sums that are asked for, as the compiled code counts them."""
-
-    WITHIN_X = 1
-    WITHIN_Y = 2
-    ACROSS = 4
-
-
-ALL = Kinds.WITHIN_X | Kinds.WITHIN_Y | Kinds.ACROSS
-
-
-class Wanted(NamedTuple):
-    """Which gradients are asked for: of the rows of x and of y, of their weights a and b."""
-
-    x: bool = True
-    y: bool = True
-    a: bool = True
-    b: bool = True
-
-
-EVERYTHING = Wanted()
-
-
-class Sums(NamedTuple):
-    """What one sweep gives.
-
-    Attributes:
-        value_B: the sums times their coefficients, float64.
-        sums_B3: within x, within y (i != j) and across, float64; 0 where not asked for.
-        x_gradient_BND, y_gradient_BMD: of the value, float32.
-        a_gradient_BN, b_gradient_BM: likewise, float64. None: not asked for.
-    """
-
-    value_B: Tensor
-    sums_B3: Tensor
-    x_gradient_BND: Tensor | None
-    y_gradient_BMD: Tensor | None
-    a_gradient_BN: Tensor | None
-    b_gradient_BM: Tensor | None
 
 
 class Sweep:

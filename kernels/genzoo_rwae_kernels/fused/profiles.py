@@ -7,7 +7,7 @@ from functools import lru_cache
 from genzoo_rwae_kernels.fused.library import Profile
 from genzoo_rwae_kernels.kinked import Energy, Laplacian, Matern
 from genzoo_rwae_kernels.radial import Radial, RationalQuadratic, ScaleMixture
-from genzoo_rwae_kernels.tiled import float32_reach
+from genzoo_rwae_kernels.tiled.mixtures import float32_reach
 
 __all__ = ["profile_of", "refuses_kernel"]
 
