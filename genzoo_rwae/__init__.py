@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from genzoo_rwae.components import source as source
     from genzoo_rwae.components import static_head as static_head
     from genzoo_rwae.components import tracker as tracker
+    from genzoo_rwae.draws import normal_draws as normal_draws
+    from genzoo_rwae.draws import shared_draws as shared_draws
+    from genzoo_rwae.draws import uniform_draws as uniform_draws
     from genzoo_rwae.errors import CheckpointError as CheckpointError
     from genzoo_rwae.errors import DataError as DataError
     from genzoo_rwae.errors import GenzooError as GenzooError
@@ -86,6 +89,7 @@ _HOMES = {
         "frame_decoder", "frame_encoder", "hookimpl", "judge", "kernel", "metric", "model",
         "optimizer", "penalty", "prior", "schedule", "source", "static_head", "tracker",
     ),
+    "draws": ("normal_draws", "shared_draws", "uniform_draws"),
     "errors": (
         "CheckpointError", "DataError", "GenzooError", "OptionError", "PluginError", "RunError",
         "SpecError",

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from genzoo_rwae.draws import normal_draws, uniform_draws
+
 __all__ = [
     "ActionCode",
     "Categorical",
@@ -81,11 +83,9 @@ class DiagonalGaussian:
 
         Noise is drawn where the generator is, so that one generator serves laws on any device.
         """
-        device = self.mean.device if generator is None else generator.device
-        noise = torch.randn(
-            self.mean.shape, generator=generator, dtype=self.mean.dtype, device=device
-        )
-        return self.mean + self.sd * noise.to(self.mean.device)
+        mean = self.mean
+        noise = normal_draws(mean.shape, generator, dtype=mean.dtype, device=mean.device)
+        return mean + self.sd * noise
 
     def kl(self, other: DiagonalGaussian) -> Tensor:
         """KL(self ‖ other) in nats, summed over D: [...].
@@ -133,13 +133,11 @@ class Categorical:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """A relaxed or straight-through sample [..., A]; gradients reach the logits."""
-        device = self.logits.device if generator is None else generator.device
-        uniform = torch.rand(
-            self.logits.shape, generator=generator, dtype=self.logits.dtype, device=device
-        )
-        tiny = torch.finfo(self.logits.dtype).tiny
+        logits = self.logits
+        uniform = uniform_draws(logits.shape, generator, dtype=logits.dtype, device=logits.device)
+        tiny = torch.finfo(logits.dtype).tiny
         gumbel = -(-uniform.clamp_min(tiny).log()).clamp_min(tiny).log()
-        relaxed = ((self.logits + gumbel.to(self.logits.device)) / self.temperature).softmax(-1)
+        relaxed = ((logits + gumbel) / self.temperature).softmax(-1)
         if not self.hard:
             return relaxed
         chosen = one_hot(relaxed.argmax(-1), relaxed.shape[-1]).to(relaxed.dtype)

@@ -257,15 +257,15 @@ def genzoo_augmentations() -> Iterable[object]:
     """Yield augmentations: functions of floats [B, T, ...] to others of the same shape.
 
     They change what the dynamic encoder sees in training. Draws come from the generator, so that a
-    run can go on where it was.
+    run can go on where it was, and by `uniform_draws` or `normal_draws`, so that every sequence
+    gets the same ones on any number of ranks.
 
-        import torch
-        from genzoo_rwae import augmentation, hookimpl
+        from genzoo_rwae import augmentation, hookimpl, uniform_draws
 
         @augmentation("gain")
         def gain(x_BT, generator, /, *, most: float = 2.0):
             '''Every sequence as loud as a draw says.'''
-            drawn_B = torch.rand(len(x_BT), generator=generator).to(x_BT.device)
+            drawn_B = uniform_draws([len(x_BT)], generator).to(x_BT.device)
             return x_BT * (most ** (2 * drawn_B - 1)).reshape(-1, *[1] * (x_BT.dim() - 1))
 
         @hookimpl

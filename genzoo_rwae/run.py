@@ -10,25 +10,27 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
-from genzoo_rwae.errors import CheckpointError, GenzooWarning, SpecError
+from genzoo_rwae.errors import CheckpointError, DataError, GenzooWarning, SpecError
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
+from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.report.compose import compose_pictures, compose_report, compose_sounds
 from genzoo_rwae.run_evaluation import measure_again, measure_run, with_metrics
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.run_lock import locked
 from genzoo_rwae.sequence_model import SequenceModel
-from genzoo_rwae.sequences import DataInfo
+from genzoo_rwae.sequences import DataInfo, SequenceData
 from genzoo_rwae.spec import Spec, load_spec
 from genzoo_rwae.spec.sections import place_values
 from genzoo_rwae.training.checkpoint import load_weights
@@ -44,6 +46,7 @@ def build(
     settings: Mapping[str, object] | Sequence[str] = (),
     zoo: Zoo | None = None,
     console: Console | None = None,
+    devices: int | None = None,
 ) -> SequenceModel:
     """Check, assemble, train, measure and report; go on from where the run folder is.
 
@@ -53,6 +56,8 @@ def build(
         settings: values over the spec's, as {"train.seed": 1}.
         zoo: where components are looked up; default: built-ins and installed plugins.
         console: where progress is shown; default: nowhere.
+        devices: processes that train together on this machine; the others run the calling script
+            again, which has to be a file. The weights do not depend on it, but for rounding.
 
     Returns:
         The trained model, in evaluation mode.
@@ -67,11 +72,14 @@ def build(
     zoo = zoo or Zoo()
     loaded = load_spec(spec, zoo=zoo, settings=settings)
     folder = Path(run) if run else Path("runs") / loaded.name
-    return build_spec(loaded, folder, zoo, console or Console(quiet=True))
+    return build_spec(loaded, folder, zoo, console or Console(quiet=True), devices)
 
 
-def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> SequenceModel:
+def build_spec(
+    spec: Spec, folder: Path, zoo: Zoo, console: Console, devices: int | None = None
+) -> SequenceModel:
     """As `build`, from a spec that is loaded already."""
+    from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
     from genzoo_rwae.training.loop import Trainer
     from genzoo_rwae.training.trackers import results_of
 
@@ -85,27 +93,35 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
     for _ in zoo.call("genzoo_model_built", model=assembled.model, spec=spec):
         pass
     spec = _with_provenance(spec, info, zoo)
-    with locked(folder):
-        run = RunFolder.prepare(folder, spec)
-        console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
-        with located(spec):
-            trainer = Trainer(spec, assembled, splits.train, splits.validation, run, zoo, console)
-        with closing(trainer.trackers):
-            with located(spec):
-                outcome = trainer.fit()
-            if outcome.step > outcome.first_step:
-                console.print(
-                    f"trained {outcome.step - outcome.first_step:,} steps to the limit of "
-                    f"{outcome.reason}",
-                    highlight=False,
-                )
-            model = assembled.model.cpu().eval()
-            measure_run(spec, model, splits, run, outcome.step, console)
-            with run.drawn():
-                compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
-                compose_sounds(model, splits, run.sounds, seed=spec.train.seed)
-                page = compose_report(run, spec, model, splits, finished=True)
-            trainer.trackers.show(results_of(run, outcome.step))
+    fabric = launch(devices)  # not before all is known to fit together: it is said once
+    ranks = ranks_of(fabric)
+    _check_ranks(spec, splits.train, ranks)
+    with ExitStack() as held:
+        with noticed_losses(ranks), located(spec):
+            run = ranks.of_first(lambda: _prepared(folder, spec, held))
+            if ranks.is_first:
+                console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
+            trainer = Trainer(
+                spec, assembled, splits.train, splits.validation, run, zoo, console, fabric
+            )
+        held.enter_context(closing(trainer.trackers))
+        with noticed_losses(ranks), located(spec):
+            outcome = trainer.fit()
+        if not ranks.is_first:
+            return assembled.model.cpu().eval()
+        if outcome.step > outcome.first_step:
+            console.print(
+                f"trained {outcome.step - outcome.first_step:,} steps to the limit of "
+                f"{outcome.reason}",
+                highlight=False,
+            )
+        model = assembled.model.cpu().eval()
+        measure_run(spec, model, splits, run, outcome.step, console)
+        with run.drawn():
+            compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
+            compose_sounds(model, splits, run.sounds, seed=spec.train.seed)
+            page = compose_report(run, spec, model, splits, finished=True)
+        trainer.trackers.show(results_of(run, outcome.step))
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
         pass
     seconds = time.monotonic() - began
@@ -115,6 +131,12 @@ def build_spec(spec: Spec, folder: Path, zoo: Zoo, console: Console) -> Sequence
         f"done in {seconds / 60:.1f} minutes; open [bold]{escape(str(page))}[/]", highlight=False
     )
     return model
+
+
+def _prepared(folder: Path, spec: Spec, held: ExitStack) -> RunFolder:
+    """The folder for a spec, locked until `held` is left."""
+    held.enter_context(locked(folder))
+    return RunFolder.prepare(folder, spec)
 
 
 def check(
@@ -233,6 +255,29 @@ def _check_batch(spec: Spec, sequences: int) -> None:
                 )
             ]
         )
+
+
+def _check_ranks(spec: Spec, data: SequenceData, ranks: Ranks) -> None:
+    batch = spec.data.slot.batch
+    if batch < ranks.count:
+        raise SpecError(
+            [
+                spec.problem(
+                    "data.batch",
+                    f"a batch of {batch} over {ranks.count} ranks",
+                    f"wanted {ranks.count} or more, of which each gets its share",
+                )
+            ]
+        )
+    if ranks.count > 1:
+        some_B = np.arange(min(4, len(data)))
+        whole, part = (data.take(i_B, draw=1).x_BT for i_B in (some_B, some_B[2:]))
+        if not torch.equal(whole[2:].nan_to_num(), part.nan_to_num()):
+            raise DataError(
+                f"the sequences of '{spec.data.name}' depend on the batch that they are taken in, "
+                f"and each of {ranks.count} ranks takes a part of it; wanted a source whose "
+                "sequences depend on their index and the draw alone, or one rank"
+            )
 
 
 def _with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:

@@ -166,7 +166,8 @@ class SequenceData(ABC):
     """One split of a data set: a fixed number of sequences that can be taken by their indices.
 
     What `take` returns depends on its arguments alone: no hidden generator, so that a run that was
-    interrupted sees the same data when it goes on.
+    interrupted sees the same data when it goes on. And every row depends on its own index and the
+    draw alone, so that ranks that take parts of a batch see that batch.
     """
 
     info: DataInfo

@@ -6,6 +6,7 @@ Shapes: B batch, T time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,11 @@ from genzoo_rwae.objective.terms import (
     static_term,
 )
 from genzoo_rwae.objective.weight import TermWeight
-from genzoo_rwae.objective.wiring import WiredPenalty
+from genzoo_rwae.objective.wiring import WiredPenalty, frozen
 
 if TYPE_CHECKING:
+    from genzoo_rwae.codes import Codes
+    from genzoo_rwae.ranks import Split
     from genzoo_rwae.sequence_model import Pass, SequenceModel
     from genzoo_rwae.spec.sections import Objective as ObjectiveSection
     from genzoo_rwae.spec.sections import TermSlot
@@ -45,6 +48,15 @@ class Terms:
 
     loss: Tensor
     figures: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What terms compare, of the whole batch."""
+
+    codes: Codes
+    lengths_B: Tensor
+    labels_B: Tensor | None
 
 
 class NotFiniteError(ArithmeticError):
@@ -95,8 +107,11 @@ class Objective(nn.Module):
         progress: float,
         generator: torch.Generator | None,
         labels_B: Tensor | None = None,
+        split: Split | None = None,
     ) -> Terms:
-        """The objective on one pass.
+        """The objective on one pass, or on the passes of all ranks that share a batch.
+
+        Codes are gathered before they are compared: no penalty ever sees a part of a batch.
 
         Args:
             passed: codes and reconstruction of a batch.
@@ -104,17 +119,22 @@ class Objective(nn.Module):
             progress: share of the run that is over, in [0, 1]; warm-ups and schedules follow it.
             generator: of the prior's draws.
             labels_B: actions of the sequences that are labelled, −1 for others; None: no labels.
+            split: how the batch, of which `passed` and `labels_B` are this rank's rows, is spread
+                over ranks; every rank then gets the value of the whole. None: they are the whole.
 
         Raises:
             NotFiniteError: the cost, the codes of a slot, or a penalty's value are not finite.
         """
-        cost = masked_cost(self.section.cost, passed)
+        cost = masked_cost(self.section.cost, passed, split)
         _check_finite("cost", cost)
         for penalty in self.penalties.values():
             penalty.compared = []
             penalty.remembers = self.training and torch.is_grad_enabled()
+            penalty.ranks = split.ranks if split else None
+        whole = _Compared(passed.codes, passed.lengths_B, labels_B)
+        whole = split.gather(whole) if split else whole
         loss, figures = cost, {"cost": cost.detach()}
-        for name, value in self._values(passed, model, generator):
+        for name, value in self._values(whole, model, generator):
             _check_finite(name, value)
             weight = self.weights[name]
             assert isinstance(weight, TermWeight)
@@ -125,36 +145,46 @@ class Objective(nn.Module):
                 figures[f"{name}.weight"] = torch.tensor(factor)
             if self.training and torch.is_grad_enabled():
                 weight.learn(value, progress)
-        if labels_B is not None and passed.codes.action and self.section.labels:
-            wrong = labels_term(passed.codes.action, labels_B)
+        action, labels_B = whole.codes.action, whole.labels_B
+        if labels_B is not None and action and self.section.labels:
+            wrong = labels_term(action, labels_B)
             _check_finite("labels", wrong)
             loss, figures["labels"] = loss + self.section.labels.weight * wrong, wrong.detach()
         return Terms(loss, figures)
 
     def _values(
-        self, passed: Pass, model: SequenceModel, generator: torch.Generator | None
+        self, whole: _Compared, model: SequenceModel, generator: torch.Generator | None
     ) -> Iterator[tuple[str, Tensor]]:
+        codes, lengths_B = whole.codes, whole.lengths_B
         for name, penalty in self.penalties.items():
             # penalties may refuse such codes in words of their own; the slot is what is wanted
-            _check_codes(name, passed)
+            _check_codes(name, codes)
             if name == "static":
-                yield name, static_term(penalty, passed.codes, generator)
+                yield name, static_term(penalty, codes, generator)
             elif name == "dynamic":
-                yield name, dynamic_term(penalty, passed, model, generator)
+                yield name, dynamic_term(penalty, codes, lengths_B, model, generator)
             elif name == "action":
-                assert passed.codes.action is not None  # assembly has checked it
-                yield name, action_term(penalty, passed.codes.action, generator)
+                assert codes.action is not None  # assembly has checked it
+                yield name, action_term(penalty, codes.action, generator)
             else:
-                yield name, independence_term(penalty, passed)
+                yield name, independence_term(penalty, codes, lengths_B)
         for code in ("static", "dynamic"):
             if f"information-{code}" in self.weights:
-                _check_codes(code, passed)
-                yield f"information-{code}", information_term(passed, code)
+                _check_codes(code, codes)
+                yield f"information-{code}", information_term(codes, lengths_B, code)
 
     def parameters_of_the_model(self) -> Iterator[nn.Parameter]:
         """Parameters of penalties that are trained with the model, not against it."""
         critics = {id(p) for critic in self.critics.values() for p in critic.module.parameters()}
         return (p for p in self.parameters() if id(p) not in critics)
+
+    @contextmanager
+    def frozen_critics(self) -> Iterator[None]:
+        """Inside, critics' parameters want no gradients: an engine is not to average them."""
+        with ExitStack() as stack:
+            for critic in self.critics.values():
+                stack.enter_context(frozen(critic.module))
+            yield
 
     def train_critics(self) -> dict[str, Tensor]:
         """Train every critic on the codes of the last pass in training; their losses by name.
@@ -180,8 +210,8 @@ class Objective(nn.Module):
             critic.restore(state[name])
 
 
-def _check_codes(slot: str, passed: Pass) -> None:
-    static, dynamic, action = passed.codes.static, passed.codes.dynamic, passed.codes.action
+def _check_codes(slot: str, codes: Codes) -> None:
+    static, dynamic, action = codes.static, codes.dynamic, codes.action
     if slot == "action" and action is not None:
         _check_finite(slot, action.posterior.logits)
         return

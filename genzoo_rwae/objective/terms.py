@@ -26,6 +26,7 @@ from genzoo_rwae.padding import true_steps
 from genzoo_rwae.spec.part import PlacedOptionError
 
 if TYPE_CHECKING:
+    from genzoo_rwae.ranks import Split
     from genzoo_rwae.sequence_model import Pass, SequenceModel
 
 __all__ = [
@@ -39,8 +40,8 @@ __all__ = [
 ]
 
 
-def masked_cost(cost: Callable[..., Tensor], passed: Pass) -> Tensor:
-    """Summed over time; where only some steps were decoded, they stand for all.
+def masked_cost(cost: Callable[..., Tensor], passed: Pass, split: Split | None = None) -> Tensor:
+    """Summed over time, mean over the batch; decoded steps stand for all where they are only some.
 
     Where a value is missing, both sides are 0.
     """
@@ -51,8 +52,11 @@ def masked_cost(cost: Callable[..., Tensor], passed: Pass) -> Tensor:
         # equal values cost nothing and pull at nothing, whatever the cost
         x_BK, x_hat_BK = x_BK.nan_to_num(0.0), x_hat_BK.masked_fill(missing_BK, 0.0)
     cost_BK = cost(x_BK, x_hat_BK)
-    masked: Tensor = (cost_BK * _mask(passed)[:, steps_K]).sum(1).mean()
-    return masked * (passed.x_BT.shape[1] / len(steps_K))
+    length = passed.x_BT.shape[1]
+    mask_BT = true_steps(length, passed.lengths_B, passed.x_BT.device).float()
+    masked_B: Tensor = (cost_BK * mask_BT[:, steps_K]).sum(1)
+    masked_B = split.gather(masked_B) if split else masked_B
+    return masked_B.mean() * (length / len(steps_K))
 
 
 def static_term(penalty: WiredPenalty, codes: Codes, generator: torch.Generator | None) -> Tensor:
@@ -88,27 +92,31 @@ def labels_term(action: ActionCode, labels_B: Tensor) -> Tensor:
 
 
 def dynamic_term(
-    penalty: WiredPenalty, passed: Pass, model: SequenceModel, generator: torch.Generator | None
+    penalty: WiredPenalty,
+    codes: Codes,
+    lengths_B: Tensor,
+    model: SequenceModel,
+    generator: torch.Generator | None,
 ) -> Tensor:
     """Σ_t D(Q(z^m_t | z^m_<t), P(z^m_t | z^m_<t)), or D of whole paths."""
-    dynamic, lengths_B = passed.codes.dynamic, passed.lengths_B
+    dynamic = codes.dynamic
     stop = penalty.slot.prior_gradient == "stop"
     if penalty.wants_laws:
         prior = _stopped(dynamic.prior) if stop else dynamic.prior
         return penalty.over_time(dynamic.posterior, prior, lengths_B, paired=True).sum()
     if penalty.slot.given == "path":
-        return _path_term(penalty, passed, model, generator, stop)
+        return _path_term(penalty, codes, lengths_B, model, generator, stop)
     p_BTD = dynamic.prior.sample(generator)
     p_BTD = p_BTD.detach() if stop else p_BTD
     q_BTD = dynamic.sample
     if penalty.slot.given == "state":
-        state_BTS = _scaled_state(dynamic, _mask(passed))
+        state_BTS = _scaled_state(dynamic, _mask(codes, lengths_B))
         q_BTD = torch.cat([q_BTD, state_BTS], dim=-1)
         p_BTD = torch.cat([p_BTD, state_BTS], dim=-1)
     return penalty.over_time(q_BTD, p_BTD, lengths_B, paired=True).sum()
 
 
-def independence_term(penalty: WiredPenalty, passed: Pass) -> Tensor:
+def independence_term(penalty: WiredPenalty, codes: Codes, lengths_B: Tensor) -> Tensor:
     """D(Q(z^c, z^m), Q(z^c) Q(z^m)): rows as they are against rows with another row's motion.
 
     The rows as they are come from one half of the batch and the recombined ones from the other,
@@ -117,14 +125,14 @@ def independence_term(penalty: WiredPenalty, passed: Pass) -> Tensor:
     one sample alone, sees the whole batch. Over steps it is the mean, so that a weight means the
     same at any length.
     """
-    whole = _Recombined(passed.codes.static.sample, passed.codes.dynamic.sample, passed.lengths_B)
+    whole = _Recombined(codes.static.sample, codes.dynamic.sample, lengths_B)
     if penalty.split_wired:
         return _dependence(penalty, whole, whole)
     # longest first, so that the rows of a pair are as long as each other, or nearly
-    order_B = passed.lengths_B.argsort(descending=True, stable=True).to(whole.static_BD.device)
+    order_B = lengths_B.argsort(descending=True, stable=True).to(whole.static_BD.device)
     pairs = len(order_B) // 2
     first, second = order_B[: 2 * pairs : 2], order_B[1 : 2 * pairs : 2]
-    lengths_P = passed.lengths_B[second.cpu()]
+    lengths_P = lengths_B[second.cpu()]
     halves = [
         _Recombined(whole.static_BD[rows], whole.dynamic_BTD[rows], lengths_P)
         for rows in (first, second)
@@ -161,7 +169,7 @@ def _dependence(penalty: WiredPenalty, joint: _Recombined, product: _Recombined)
     return penalty.over_time(q_BTD, p_BTD, lengths_B, paired=False).mean()
 
 
-def information_term(passed: Pass, code: str) -> Tensor:
+def information_term(codes: Codes, lengths_B: Tensor, code: str) -> Tensor:
     """E_x KL(q(z | x) ‖ P) in nats, of a dynamic code summed over the true steps.
 
     E KL = I(X; Z) + KL(Q_Z ‖ P): where the aggregated posterior matches the prior it is the
@@ -169,30 +177,31 @@ def information_term(passed: Pass, code: str) -> Tensor:
     between Gaussians; of another static prior at one sample of each row.
     """
     if code == "static":
-        static = passed.codes.static
+        static = codes.static
         if isinstance(static.prior, DiagonalGaussian):
             return static.posterior.kl(static.prior).mean()
         ratio_B = static.posterior.log_density(static.sample)
         return (ratio_B - static.prior.log_density(static.sample)).mean()
-    dynamic = passed.codes.dynamic
-    return (dynamic.posterior.kl(dynamic.prior) * _mask(passed)).sum(1).mean()
+    dynamic = codes.dynamic
+    return (dynamic.posterior.kl(dynamic.prior) * _mask(codes, lengths_B)).sum(1).mean()
 
 
 def _path_term(
     penalty: WiredPenalty,
-    passed: Pass,
+    codes: Codes,
+    lengths_B: Tensor,
     model: SequenceModel,
     generator: torch.Generator | None,
     stop: bool,
 ) -> Tensor:
     """Whole paths against paths from scratch, both cut to the rows' true lengths."""
-    z_BTD, action = passed.codes.dynamic.sample, passed.codes.action
+    z_BTD, action = codes.dynamic.sample, codes.action
     # the action of each row, so that paths of one action meet paths of the same
     given = (action.sample.detach(),) if action else ()
     rows, steps = z_BTD.shape[:2]
     drawn = model.sample_prior(rows, steps, draw_sample(generator), *given)
     p_BTD = drawn.dynamic_BTD.detach() if stop else drawn.dynamic_BTD
-    mask_BT1 = _mask(passed)[..., None]
+    mask_BT1 = _mask(codes, lengths_B)[..., None]
     q_NP = rearrange(z_BTD * mask_BT1, "b t d -> b (t d)")
     p_NP = rearrange(p_BTD * mask_BT1, "b t d -> b (t d)")
     return penalty(q_NP, p_NP, paired=bool((mask_BT1 == 0).any()))
@@ -229,7 +238,7 @@ def _scaled_state(dynamic: DynamicCode, mask_BT: Tensor) -> Tensor:
     return standard_BTS * share
 
 
-def _mask(passed: Pass) -> Tensor:
+def _mask(codes: Codes, lengths_B: Tensor) -> Tensor:
     """[B, T] 1 at true steps."""
-    x_BT = passed.x_BT
-    return true_steps(x_BT.shape[1], passed.lengths_B, x_BT.device).float()
+    z_BTD = codes.dynamic.sample
+    return true_steps(z_BTD.shape[1], lengths_B, z_BTD.device).float()

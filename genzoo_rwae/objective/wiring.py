@@ -6,7 +6,8 @@ Shapes: B batch, T time, N rows compared, D width.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,12 @@ from genzoo_rwae.codes import Categorical, DiagonalGaussian
 from genzoo_rwae.components import annotation_of
 from genzoo_rwae.errors import OptionError, PluginError
 from genzoo_rwae.padding import true_steps
+from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.spec.part import Part, PlacedOptionError
 
-__all__ = ["Compared", "WiredPenalty", "law_of", "takes_laws"]
+__all__ = ["Compared", "WiredPenalty", "frozen", "law_of", "takes_laws"]
 
-_WIRED = ("paired", "weights_N", "split")
+_WIRED = ("paired", "weights_N", "split", "ranks")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class WiredPenalty:
     laws if they are annotated as DiagonalGaussian or Categorical. Further ones are wired by name:
     `paired` tells whether row i of both samples shares a history (or, of ragged paths, a length);
     `weights_N` is 0 for rows that are not there, or None; `split` is the width of the first of two
-    codes that lie side by side in a row.
+    codes that lie side by side in a row; `ranks` are those that compare the same rows, or None, for
+    a penalty that shares its work among them.
 
     Args:
         part: the chosen penalty.
@@ -76,6 +79,7 @@ class WiredPenalty:
         self.fewest = 1 if self.wants_laws else component.fewest
         self.path = part.path
         self.remembers = False
+        self.ranks: Ranks | None = None
         self.compared: list[Compared] = []
 
     @property
@@ -94,7 +98,9 @@ class WiredPenalty:
         Raises:
             PluginError: the penalty returned another shape.
         """
-        known = {"paired": paired, "weights_N": weights_N, "split": self.split}
+        known = {
+            "paired": paired, "weights_N": weights_N, "split": self.split, "ranks": self.ranks
+        }  # fmt: skip
         arguments = (q, p, *(known[name] for name in self.extras))
         try:
             value = self._value(arguments)
@@ -118,7 +124,8 @@ class WiredPenalty:
     def _value(self, arguments: tuple[Any, ...]) -> Tensor:
         if self.critic is None:
             return self.call(*arguments)
-        value = _with_frozen_critic(self.critic, arguments)
+        with frozen(self.critic):  # the model's side of the game
+            value: Tensor = self.critic(*arguments)
         if self.remembers:
             self.compared.append(Compared(tuple(_detached(a) for a in arguments)))
         return value
@@ -167,17 +174,17 @@ def _values(thing: Any) -> Tensor:
     return values
 
 
-def _with_frozen_critic(critic: AdversarialPenalty, arguments: tuple[Any, ...]) -> Tensor:
-    """The model's side of the game: no gradient reaches the critic's parameters."""
-    learning = [parameter for parameter in critic.parameters() if parameter.requires_grad]
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Inside, no gradient reaches a module's parameters."""
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in learning:
         parameter.requires_grad_(False)
     try:
-        value: Tensor = critic(*arguments)
+        yield
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
-    return value
 
 
 def _detached(thing: Any) -> Any:

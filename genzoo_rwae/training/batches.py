@@ -13,6 +13,8 @@ from genzoo_rwae.training.randomness import epoch_order
 
 __all__ = ["Batches"]
 
+_ALL = slice(None)
+
 
 class Batches:
     """The training split as an endless, resumable series of full batches.
@@ -25,17 +27,21 @@ class Batches:
         self.data, self.size, self.seed = data, size, seed
         self.per_epoch = len(data) // size
 
-    def at(self, step: int) -> Batch:
-        """The batch of one step.
+    def indices(self, step: int) -> np.ndarray:
+        """Which sequences the batch of one step has."""
+        epoch, number = divmod(step, self.per_epoch)
+        order = epoch_order(self.seed, epoch, len(self.data))
+        indices_B: np.ndarray = order[number * self.size : (number + 1) * self.size]
+        return indices_B
+
+    def at(self, step: int, rows: slice = _ALL) -> Batch:
+        """The batch of one step, or some rows of it.
 
         Raises:
             DataError: a file that was there when the run began cannot be read.
         """
-        epoch, number = divmod(step, self.per_epoch)
-        order = epoch_order(self.seed, epoch, len(self.data))
-        indices_B: np.ndarray = order[number * self.size : (number + 1) * self.size]
         try:
-            return self.data.take(indices_B, draw=epoch + 1)
+            return self.data.take(self.indices(step)[rows], draw=step // self.per_epoch + 1)
         except OSError as error:
             raise DataError(
                 f"step {step + 1}: the data cannot be read any more: {error}; wanted the files "
@@ -43,12 +49,12 @@ class Batches:
                 "from the last checkpoint"
             ) from error
 
-    def start(self, step: int, end: int | None) -> Iterator[Batch]:
+    def start(self, step: int, end: int | None, rows: slice = _ALL) -> Iterator[Batch]:
         """Batches from `step` on, up to `end`, the next one made while this one is used."""
         with ThreadPoolExecutor(1, "genzoo-batches") as pool:
-            ahead: Future[Batch] | None = pool.submit(self.at, step)
+            ahead: Future[Batch] | None = pool.submit(self.at, step, rows)
             while ahead is not None:
                 batch = ahead.result()
                 step += 1
-                ahead = pool.submit(self.at, step) if end is None or step < end else None
+                ahead = pool.submit(self.at, step, rows) if end is None or step < end else None
                 yield batch

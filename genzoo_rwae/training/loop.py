@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,14 +16,17 @@ from rich.markup import escape
 from torch import nn
 
 from genzoo_rwae.assemble import Assembled
-from genzoo_rwae.errors import CheckpointError, RunError
+from genzoo_rwae.errors import CheckpointError, GenzooError, RunError
 from genzoo_rwae.objective import NotFiniteError
+from genzoo_rwae.ranks import Split
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
 from genzoo_rwae.spec.part import scheduled
+from genzoo_rwae.training.batch_norm import normalised_over_ranks
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, last_state, save_state
+from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import epoch_order, step_generator
@@ -68,6 +71,10 @@ class Trainer:
         run: where checkpoints and metrics go.
         zoo: whose plugins get `genzoo_step_done`.
         console: where progress is shown.
+        fabric: the processes that train together; default: this one alone.
+
+    On several ranks the first one writes and speaks; all take every decision alike. Each measures
+    the whole validation split, which needs no word between them.
     """
 
     def __init__(
@@ -79,8 +86,12 @@ class Trainer:
         run: RunFolder,
         zoo: Zoo,
         console: Console,
+        fabric: Fabric | None = None,
     ) -> None:
-        self.spec, self.run, self.zoo, self.console = spec, run, zoo, console
+        self.spec, self.run, self.zoo = spec, run, zoo
+        self.fabric = fabric or launch()
+        self.ranks = ranks_of(self.fabric)
+        self.console = console if self.ranks.is_first else Console(quiet=True)
         self.validation = validation
         settings = spec.train
         self.batches = Batches(train, spec.data.slot.batch, settings.seed)
@@ -90,20 +101,25 @@ class Trainer:
             assembled.model.info.frame_shape,
             self.before.precision if self.before else None,
         )
+        # measured on each processor, which need not agree
+        precision = self.ranks.of_first(lambda: self.execution.precision)
+        self.execution = replace(self.execution, precision=precision)
         self.limit = _limit_in_steps(spec, self.batches.per_epoch)
-        self.fabric = Fabric(accelerator=self.execution.device, devices=1, precision="32-true")
         self.model = assembled.model
         self.execution.place(self.model)
         self.objective = assembled.objective
-        step = Step(self.model, self.objective, self.execution, settings.seed)
-        wrapped, self.optimizer = self.fabric.setup(
-            step, settings.optimizer(step.learnt_parameters())
-        )
+        self.split = Split(self.ranks, self.batches.size)
+        step = Step(self.model, self.objective, self.execution, settings.seed, self.split)
+        with self.objective.frozen_critics():  # each rank trains its own, on the whole batch
+            wrapped, self.optimizer = self.fabric.setup(
+                step, settings.optimizer(step.learnt_parameters())
+            )
         self.step_module, self.wrapped = step, wrapped
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.seconds, self.best = 0, 0.0, math.inf
-        self.trackers = Trackers(spec.trackers, run.path, self._warn)
-        self.calls_step_done = zoo.implements("genzoo_step_done")
+        trackers = spec.trackers if self.ranks.is_first else ()
+        self.trackers = Trackers(trackers, run.path, self._warn)
+        self.calls_step_done = self.ranks.is_first and zoo.implements("genzoo_step_done")
 
     # -- the loop -----------------------------------------------------------------------------
 
@@ -119,9 +135,14 @@ class Trainer:
         first_step = self.step
         began = time.monotonic() - self.seconds
         self._say_how()
-        with noted_signals() as signals, TrainingBar(self.console, self._share()) as bar:
+        with (
+            normalised_over_ranks(self.model, self.ranks),
+            noted_signals() as signals,
+            TrainingBar(self.console, self._share()) as bar,
+        ):
             self._train(began, signals, bar)
-        self.run.save_model(self.model)
+        if self.ranks.is_first:
+            self.run.save_model(self.model)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
 
     def _train(self, began: float, signals: Signals, bar: TrainingBar) -> None:
@@ -129,20 +150,23 @@ class Trainer:
             return
         saved_at, clock = time.monotonic(), _Clock()
         between = self.batches.per_epoch * self.spec.train.validate_every
-        for batch in self.batches.start(self.step, self.limit):
+        for batch in self.batches.start(self.step, self.limit, self.split.rows):
             row = self._train_step(batch, clock)
             self.step += 1
             self.seconds = time.monotonic() - began
-            over = self._over()
+            # clocks differ, and a signal may reach one rank alone
+            over, received = self.ranks.largest(
+                self._over() if self.ranks.is_first else 0, signals.received
+            )
             self._record(row, bar)
             if over or self.step % between == 0:
                 self._validate()
             if over or time.monotonic() - saved_at >= self.spec.train.save_every:
                 self._save()
                 saved_at = time.monotonic()
-            if signals.received:
+            if received:
                 self._save()
-                self._stop(signals.received)
+                self._stop(received)
             if over:
                 return
 
@@ -158,14 +182,14 @@ class Trainer:
         try:
             loss, figures = self.wrapped(batch, self._share_of_steps(), generator)
         except NotFiniteError as error:
-            raise self._not_finite(f"'{error.term}'", batch) from error
+            raise self._not_finite(f"'{error.term}'") from error
         self.fabric.backward(loss)
-        norm = self._gradient_norm(batch)
+        norm = self._gradient_norm()
         self.optimizer.step()
         try:
             figures |= self.objective.train_critics()
         except NotFiniteError as error:
-            raise self._not_finite(f"'{error.term}'", batch) from error
+            raise self._not_finite(f"'{error.term}'") from error
         return {
             "step": self.step + 1,
             "epoch": self.step // self.batches.per_epoch,
@@ -174,27 +198,33 @@ class Trainer:
             **{name: value.item() for name, value in figures.items()},
             "gradient_norm": norm,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "sequences_per_second": clock.rate(len(batch)),
+            "sequences_per_second": clock.rate(self.batches.size),
         }
 
-    def _gradient_norm(self, batch: Batch) -> float:
+    def _gradient_norm(self) -> float:
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.spec.train.clip or math.inf)
         if not torch.isfinite(norm):
-            raise self._not_finite("the gradient", batch)
+            raise self._not_finite("the gradient")
         return norm.item()
 
-    def _not_finite(self, what: str, batch: Batch) -> RunError:
-        indices = batch.indices_B.tolist()
+    def _alike(self, error: GenzooError) -> BaseException:
+        """An error that every rank comes to: the first one says it."""
+        return error if self.ranks.is_first else SystemExit(error.exit_code)
+
+    def _not_finite(self, what: str) -> BaseException:
+        indices = self.batches.indices(self.step).tolist()
         kept = (
             f"the checkpoint in {self.run.state} is from before"
             if (self.run.state.is_file())
             else "no checkpoint had been written yet"
         )
-        return RunError(
-            f"step {self.step + 1}: {what} is not finite; the batch had the sequences {indices} of "
-            f"the training split; {kept}. Try a smaller learning rate, train.clip, or "
-            "train.precision: float32"
+        return self._alike(
+            RunError(
+                f"step {self.step + 1}: {what} is not finite; the batch had the sequences "
+                f"{indices} of the training split; {kept}. Try a smaller learning rate, "
+                "train.clip, or train.precision: float32"
+            )
         )
 
     # -- measuring, saving, resuming ----------------------------------------------------------
@@ -223,9 +253,12 @@ class Trainer:
         self._log({"step": self.step, "split": "validation", **means})
         if means["loss"] < self.best:
             self.best = means["loss"]
-            self.run.save_best(self.model)
+            if self.ranks.is_first:
+                self.run.save_best(self.model)
 
     def _save(self) -> None:
+        if not self.ranks.is_first:
+            return
         state = State(
             spec=self.run.spec_digest,
             step=self.step,
@@ -249,8 +282,9 @@ class Trainer:
 
     def _resume(self) -> None:
         state, self.before = self.before, None
+        if self.ranks.is_first:
+            self.run.truncate_metrics(state.step if state else 0)
         if state is None:
-            self.run.truncate_metrics(0)
             return
         try:
             self.model.load_state_dict(state.model)
@@ -263,7 +297,6 @@ class Trainer:
             ) from error
         self.step, self.seconds = state.step, state.seconds
         self.best = math.inf if state.best is None else state.best
-        self.run.truncate_metrics(self.step)
 
     def _record(self, row: dict[str, Any], bar: TrainingBar) -> None:
         row["seconds"] = round(self.seconds, 3)
@@ -275,6 +308,8 @@ class Trainer:
             self.zoo.call("genzoo_step_done", step=self.step, figures=figures, run=self.run.path)
 
     def _log(self, row: Mapping[str, Any]) -> None:
+        if not self.ranks.is_first:
+            return
         self.run.append_metrics(row)
         self.trackers.log(row)
 
@@ -312,6 +347,7 @@ class Trainer:
         self.console.print(
             f"training {parameters:,} parameters on {how.device}, {how.threads} threads, "
             f"{how.precision}, {how.layout}"
+            + (f", on {self.ranks.count} ranks" if self.ranks.count > 1 else "")
             + (f"; going on from step {self.step}" if self.step else ""),
             highlight=False,
         )
@@ -322,10 +358,12 @@ class Trainer:
         )
 
     def _stop(self, number: int) -> None:
-        raise InterruptedRunError(
-            f"stopped by {signal.Signals(number).name} at step {self.step}; the state is saved. "
-            f"Go on with the same command: genzoo build ... -o {self.run.path}",
-            number,
+        raise self._alike(
+            InterruptedRunError(
+                f"stopped by {signal.Signals(number).name} at step {self.step}; the state is "
+                f"saved. Go on with the same command: genzoo build ... -o {self.run.path}",
+                number,
+            )
         )
 
 

@@ -34,6 +34,7 @@ from genzoo_rwae_kernels.radial import (
     ScaleMixture,
 )
 from genzoo_rwae_kernels.random_features import mmd2_random_features
+from genzoo_rwae_kernels.shares import mmd2_unbiased_part
 from genzoo_rwae_kernels.two_sample import TwoSampleTest, two_sample_test
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "mmd2_linear_variance",
     "mmd2_random_features",
     "mmd2_unbiased",
+    "mmd2_unbiased_part",
     "rotary",
     "scale_ladder",
     "squared_distances",

@@ -83,7 +83,7 @@ def tone_curves(
     check_images("tone-curves", x_BT)
     shuffled_BT = _channels_shuffled(x_BT, generator)
     rows, channels = x_BT.shape[0], x_BT.shape[2]
-    height_KBC = darkest + (1 - darkest) * uniform(x_BT, generator, knots, rows, channels)
+    height_KBC = darkest + (1 - darkest) * uniform(x_BT, generator, knots, rows, channels, axis=1)
     slope_KBC = knots * torch.diff(height_KBC, dim=0, prepend=torch.zeros_like(height_KBC[:1]))
     # at every knot the slope bends to the next one
     bend_KBC = torch.diff(slope_KBC, dim=0, prepend=torch.zeros_like(slope_KBC[:1]))

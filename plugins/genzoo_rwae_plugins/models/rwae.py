@@ -25,6 +25,7 @@ from genzoo_rwae.codes import (
     StaticPrior,
 )
 from genzoo_rwae.components import Use, hookimpl, model, wired_of
+from genzoo_rwae.draws import shared_draws
 from genzoo_rwae.errors import OptionError
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo
@@ -123,7 +124,9 @@ class Rwae(SequenceModel):
         """All steps, or `decoded` of them in training."""
         if not self.training or not self.decoded or self.decoded >= length:
             return super().decoded_steps(length, generator)
-        return torch.randperm(length, generator=generator)[: self.decoded].sort().values
+        return (
+            torch.randperm(length, generator=shared_draws(generator))[: self.decoded].sort().values
+        )
 
     def infer(self, x_BT: Tensor, lengths_B: Tensor, draw: Draw) -> Codes:
         """Codes of a batch of floats [B, T, ...] beside their priors."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genzoo_rwae.draws import uniform_draws
 from genzoo_rwae.padding import mean_of_steps, true_steps
 
 __all__ = ["frames_seen", "movement", "with_presence"]
@@ -40,7 +41,7 @@ def frames_seen(
     most = {"shuffled": length, "subset": min(keep, length), "one": 1}.get(frames)
     if most is None:
         raise ValueError(f"frames = {frames!r}; wanted all, shuffled, subset or one")
-    drawn_BT = torch.rand(x_BT.shape[:2], generator=generator)
+    drawn_BT = uniform_draws(x_BT.shape[:2], generator)
     drawn_BT[~true_steps(length, lengths_B, drawn_BT.device)] = 2.0  # padding last
     order_BK = drawn_BT.argsort(dim=1)[:, :most].to(x_BT.device)
     rows_B1 = torch.arange(len(x_BT), device=x_BT.device)[:, None]

@@ -16,12 +16,14 @@ from genzoo_rwae_kernels import (
     mmd2_linear,
     mmd2_random_features,
     mmd2_unbiased,
+    mmd2_unbiased_part,
 )
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from genzoo_rwae.components import Use, hookimpl, penalty
 from genzoo_rwae.errors import OptionError
+from genzoo_rwae.ranks import Ranks
 from genzoo_rwae_plugins.kernels.radial import Imq
 
 __all__ = ["mmd"]
@@ -33,6 +35,7 @@ def mmd(
     p_TND: Tensor,
     paired: bool = False,
     weights_N: Tensor | None = None,
+    ranks: Ranks | None = None,
     /,
     *,
     kernel: Annotated[Callable[..., Tensor], Use("kernel")] = Imq(),
@@ -55,6 +58,7 @@ def mmd(
 
     [N, D] twice to a scalar, [T, N, D] to [T]. Where row i of both samples shares a history
     (`paired`), the pairs (q_i, p_i) are left out; the V-statistic and random features keep them.
+    On R ranks each sums over an R-th of the unbiased estimator's pairs.
 
     Source: Gretton et al., JMLR 13 (2012), eq. 3, 5 and Sec. 6; arXiv 1711.01558, Algorithm 2;
         blocks: Zaremba et al., arXiv 1307.1954; waves: Rahimi and Recht, NeurIPS 2007.
@@ -78,6 +82,19 @@ def mmd(
     weights = {"x_weights": weights_N, "y_weights": weights_N}
     if estimator == "biased":
         return mmd2_biased(q_TND, p_TND, kernel, backend=backend, **weights)
+    if estimator == "unbiased" and ranks is not None and ranks.count > 1:
+        part_T = mmd2_unbiased_part(
+            q_TND,
+            p_TND,
+            kernel,
+            part=ranks.number,
+            parts=ranks.count,
+            paired=paired,
+            x_weights=weights_N,
+            y_weights=weights_N,
+            backend=backend,
+        )
+        return ranks.sum(part_T).to(q_TND.dtype)
     if estimator == "unbiased":
         return mmd2_unbiased(q_TND, p_TND, kernel, paired=paired, backend=backend, **weights)
     if estimator == "linear":

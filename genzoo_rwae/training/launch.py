@@ -1,0 +1,108 @@
+"""From one process to several: started here, or by torchrun, on one node or on many."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.distributed.distributed_c10d import _set_pg_timeout
+
+from genzoo_rwae.errors import RunError, SpecError
+from genzoo_rwae.ranks import Ranks
+
+__all__ = ["launch", "noticed_losses", "ranks_of", "speaks"]
+
+# At the start some ranks may read data for long, or machines come up late.
+_PATIENCE_AT_START = timedelta(minutes=30)
+# Later ranks wait so long for each other, which no step takes. A process that dies is noticed at
+# once, by its closed connections; this is for machines that vanish.
+_PATIENCE = timedelta(seconds=50)
+
+
+def launch(devices: int | None = None) -> Fabric:
+    """The processes of this call, connected.
+
+    Under torchrun they are there already. Else this process starts the others, each of which runs
+    the same command and comes to this very line.
+
+    Args:
+        devices: processes on this node, each with a GPU of its own where there are some; None: as
+            many as torchrun has started, or one.
+
+    Raises:
+        SpecError: torchrun has started another number of processes, or there are fewer GPUs.
+    """
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    nodes = 1
+    if dist.is_available() and dist.is_torchelastic_launched():
+        started = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // started
+        if devices not in (None, started):
+            raise SpecError(
+                f"--devices {devices} under torchrun, which has started {started} processes on "
+                "this node; leave it out, and say torchrun --nproc-per-node"
+            )
+        devices = started
+    devices = devices or 1
+    if devices * nodes == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision="32-true")
+    if accelerator == "cuda" and devices > torch.cuda.device_count():
+        raise SpecError(
+            f"--devices {devices}, and this machine has {torch.cuda.device_count()} GPUs; wanted "
+            "as many at most: each process has one of its own"
+        )
+    # parameters without a gradient there may be, as those of a prior under prior_gradient: stop
+    strategy = DDPStrategy(timeout=_PATIENCE_AT_START, find_unused_parameters=True)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision="32-true",
+    )
+    # its own words on that are for who debugs it; later ones, of children that died, are not
+    log = logging.getLogger("lightning_fabric")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    fabric.launch()
+    log.setLevel(level)
+    _set_pg_timeout(_PATIENCE)
+    return fabric
+
+
+def ranks_of(fabric: Fabric) -> Ranks:
+    """The ranks that a fabric has connected."""
+    return Ranks(dist.group.WORLD, fabric.device) if fabric.world_size > 1 else Ranks()
+
+
+def speaks() -> bool:
+    """Whether this process is the one of its run that prints for programs."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+@contextmanager
+def noticed_losses(ranks: Ranks) -> Iterator[None]:
+    """Turn what a collective raises when a rank is gone into a message.
+
+    Raises:
+        RunError: a rank has ended, or has not answered for too long.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # the gloo backend raises plain RuntimeErrors
+        if ranks.count == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise RunError(
+            f"rank {ranks.number} of {ranks.count}: another rank has ended, or has not answered "
+            f"for {_PATIENCE.seconds} seconds; its own message says why, if it had the time. The "
+            "last checkpoint is as it was: the same command goes on from there, on any number of "
+            "ranks"
+        ) from error

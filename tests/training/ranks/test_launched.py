@@ -1,0 +1,145 @@
+"""The command on several ranks: started by itself or by torchrun, and when a rank dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from genzoo_rwae.training.checkpoint import load_state
+
+ROOT = Path(__file__).parents[3]
+SPEC = """\
+genzoo: 1
+name: tiny
+data: {use: digits, batch: 16, length: 4}
+model:
+  use: rwae
+  encoder: {use: frame, frames: {use: conv, channels: 4, width: 16}}
+  static: {size: 4, head: {use: pooled, hidden: 8}}
+  dynamic: {size: 2, head: {use: lstm, hidden: 8}, prior: {use: lstm, hidden: 8}}
+  decoder: {use: frame, hidden: 16, frames: {use: conv, channels: 4}}
+objective:
+  static: {use: mmd, weight: 10}
+  dynamic: {use: mmd, weight: 10}
+train: {steps: 12, schedule: cosine, save_every: 0, precision: float32}
+"""
+# kills one rank in a step, once
+KILLER = """\
+import os, signal
+from pathlib import Path
+from genzoo_rwae import hookimpl
+
+calls = 0
+
+@hookimpl
+def genzoo_model_built(model):
+    model.register_forward_hook(once)
+
+def once(model, *_):
+    global calls
+    calls += model.training
+    if calls == 6 and os.environ.get("LOCAL_RANK") == "1" and not Path("killed").exists():
+        Path("killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("launched")
+    (folder / "tiny.yaml").write_text(SPEC)
+    (folder / "killer.py").write_text(KILLER)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(place: Path) -> Run:
+    """Run python in the folder."""
+    roots = os.pathsep.join(str(ROOT / root) for root in (".", "plugins", "kernels"))
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": roots, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def one_rank(run: Run, place: Path) -> Path:
+    done = run("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", "one")
+    assert done.returncode == 0, done.stderr
+    return place / "one"
+
+
+def last_loss(folder: Path) -> float:
+    loss: float = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["loss"]
+    return loss
+
+
+def distance(one: Path, other: Path) -> float:
+    """Largest difference of two runs' weights, relative to the largest of a tensor."""
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (one, other))
+    gaps = [(ours[n] - theirs[n]).abs().max() / (1e-3 + ours[n].abs().max()) for n in ours]
+    return float(max(gaps))
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_ends_all_with_a_message_and_the_run_goes_on(
+    run: Run, place: Path, one_rank: Path
+) -> None:
+    words = ("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", "two")
+    killed = run(*words, "--devices", "2", "-p", "killer.py")
+    assert killed.returncode != 0
+    assert (place / "killed").exists()
+    ended = "another rank has ended" in killed.stderr or "terminated with code" in killed.stderr
+    assert ended, killed.stderr
+    assert time.time() - (place / "killed").stat().st_mtime < 60
+    assert load_state(place / "two" / "checkpoints" / "last.pt").step == 5
+    again = run(*words, "--devices", "2")
+    assert again.returncode == 0, again.stderr
+    assert "on 2 ranks; going on from step 5" in " ".join(again.stderr.split())
+    assert again.stderr.count("run folder") == 1
+    assert last_loss(place / "two") == pytest.approx(last_loss(one_rank), rel=1e-5)
+    assert distance(one_rank, place / "two") < 1e-2
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_ranks_and_starts_them_again_when_one_is_killed(
+    run: Run, place: Path, one_rank: Path
+) -> None:
+    (place / "killed").unlink(missing_ok=True)
+    done = run(
+        "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1",
+        "--standalone", "-m", "genzoo_rwae",
+        "build", "tiny.yaml", "-o", "elastic", "-p", "killer.py",
+    )  # fmt: skip
+    assert (place / "killed").exists(), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "going on from step 5" in " ".join(done.stderr.split())
+    assert last_loss(place / "elastic") == pytest.approx(last_loss(one_rank), rel=1e-5)
+    assert distance(one_rank, place / "elastic") < 1e-2
+    rows = (place / "elastic" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [1, 10, 12]
+
+
+def test_more_ranks_than_rows_are_refused(run: Run) -> None:
+    words = ("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", "few", "--set", "data.batch=2")
+    done = run(*words, "--devices", "3")
+    assert done.returncode == 2
+    assert "a batch of 2 over 3 ranks" in done.stderr
