@@ -131,6 +131,7 @@ class Objective(nn.Module):
             penalty.compared = []
             penalty.remembers = self.training and torch.is_grad_enabled()
             penalty.ranks = split.ranks if split else None
+            penalty.progress = progress
         whole = _Compared(passed.codes, passed.lengths_B, labels_B)
         whole = split.gather(whole) if split else whole
         loss, figures = cost, {"cost": cost.detach()}

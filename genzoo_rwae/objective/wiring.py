@@ -25,7 +25,7 @@ from genzoo_rwae.spec.part import Part, PlacedOptionError
 
 __all__ = ["Compared", "WiredPenalty", "frozen", "law_of", "takes_laws"]
 
-_WIRED = ("paired", "weights_N", "split", "ranks")
+_WIRED = ("paired", "weights_N", "split", "ranks", "progress")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class WiredPenalty:
     `paired` tells whether row i of both samples shares a history (or, of ragged paths, a length);
     `weights_N` is 0 for rows that are not there, or None; `split` is the width of the first of two
     codes that lie side by side in a row; `ranks` are those that compare the same rows, or None, for
-    a penalty that shares its work among them.
+    a penalty that shares its work among them; `progress` is the share of the run that is over.
 
     Args:
         part: the chosen penalty.
@@ -80,6 +80,7 @@ class WiredPenalty:
         self.path = part.path
         self.remembers = False
         self.ranks: Ranks | None = None
+        self.progress = 1.0
         self.compared: list[Compared] = []
 
     @property
@@ -98,10 +99,7 @@ class WiredPenalty:
         Raises:
             PluginError: the penalty returned another shape.
         """
-        known = {
-            "paired": paired, "weights_N": weights_N, "split": self.split, "ranks": self.ranks
-        }  # fmt: skip
-        arguments = (q, p, *(known[name] for name in self.extras))
+        arguments = (q, p, *self.further(paired=paired, weights_N=weights_N))
         try:
             value = self._value(arguments)
         except PlacedOptionError:
@@ -120,6 +118,17 @@ class WiredPenalty:
                 f"{rows[:-1]}" + (f", or {rows}, a value per row" if self.wants_laws else "")
             )
         return value
+
+    def further(self, *, paired: bool, weights_N: Tensor | None = None) -> tuple[Any, ...]:
+        """What is wired after the two samples, in the penalty's own order."""
+        known = {
+            "paired": paired,
+            "weights_N": weights_N,
+            "split": self.split,
+            "ranks": self.ranks,
+            "progress": self.progress,
+        }
+        return tuple(known[name] for name in self.extras)
 
     def _value(self, arguments: tuple[Any, ...]) -> Tensor:
         if self.critic is None:

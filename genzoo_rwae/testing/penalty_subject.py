@@ -72,8 +72,7 @@ class PenaltySubject:
 
     def critic_loss(self, wired: WiredPenalty, pair: Pair) -> Tensor:
         assert wired.critic is not None
-        known = {"paired": False, "weights_N": None, "split": wired.split, "ranks": None}
-        return wired.critic.critic_loss(pair.q, pair.p, *(known[name] for name in wired.extras))
+        return wired.critic.critic_loss(pair.q, pair.p, *wired.further(paired=False))
 
     def pairs(
         self,

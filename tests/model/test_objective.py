@@ -458,6 +458,21 @@ def of_each_step(kept):
     return keep
 
 
+def test_a_penalty_that_asks_is_told_how_far_the_run_is(objective, passed):
+    told = []
+
+    @penalty("listens")
+    def listens(q_ND, p_ND, progress, /):
+        """The share of the run, kept."""
+        told.append(progress)
+        return (q_ND.mean(0) - p_ND.mean(0)).square().sum()
+
+    term = objective(static=(listens, {}))
+    for share in (0.0, 0.25, 1.0):
+        evaluate(term, passed(), progress=share)
+    assert told == [0.0, 0.25, 1.0]
+
+
 def errors_from_zero(values):
     """The mean in units of its standard error."""
     return (values.mean() / (values.std() / len(values) ** 0.5)).item()

@@ -288,6 +288,13 @@ def test_with_confidence_1_it_is_what_the_class_does_not_know_of_the_row():
     assert found == pytest.approx(math.log(4) - information)
 
 
+@pytest.mark.parametrize(("progress", "grown"), [(0.0, 0), (0.25, 0), (0.4, 0.2), (1.0, 1.0)])
+def test_an_annealed_confidence_grows_in_a_straight_line_to_the_end(progress, grown):
+    q, p = actions(9, 4), uniform(9, 4)
+    found = categorical_kl(q, p, None, progress, confidence=0.6, annealed_from=0.25)
+    torch.testing.assert_close(found, categorical_kl(q, p, confidence=0.6 * grown))
+
+
 def test_absent_rows_and_steps_without_rows_have_no_part():
     q, p = actions(2, 5, 3), uniform(2, 5, 3)
     weights = torch.tensor([[1.0, 1, 0, 1, 0], [0, 0, 0, 0, 0]])
