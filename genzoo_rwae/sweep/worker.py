@@ -17,7 +17,7 @@ from genzoo_rwae.spec import load_spec
 from genzoo_rwae.sweep.check import check_plan, identity
 from genzoo_rwae.sweep.outcome import Outcome, outcome_of, trial_folder
 from genzoo_rwae.sweep.study import Study, Trial
-from genzoo_rwae.training.signals import GivenUpError
+from genzoo_rwae.training.signals import GivenUpError, InterruptedRunError
 from genzoo_rwae.training.trackers import results_of
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ def _train(
         settings = plan.settings(trial.drawn, trial.number)
         spec = load_spec(plan.spec, zoo=zoo, settings=settings)
         build_spec(spec, run.path, zoo, console, goes_on=goes_on)
+    except InterruptedRunError:
+        console.print("the same `genzoo sweep` goes on with the trial", highlight=False)
+        raise
     except GivenUpError as error:
         study.give_up(trial, str(error))
         console.print(f"trial {trial.number}: {error}", highlight=False)

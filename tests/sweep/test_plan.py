@@ -10,7 +10,7 @@ import pytest
 
 from genzoo_rwae.errors import SpecError
 from genzoo_rwae.sweep.check import check_plan, identity
-from genzoo_rwae.sweep.plan import Plan
+from genzoo_rwae.sweep.plan import Plan, read_plan
 from genzoo_rwae.sweep.values import Choices, Range
 from genzoo_rwae.zoo import Zoo
 
@@ -136,3 +136,12 @@ def test_only_the_number_of_trials_is_no_part_of_what_a_sweep_is(
     others = [("1e-4", "1e-3"), ("[1, 10]", "[10, 1]"), ("trials: 3", "trials: 3\nseed: 1")]
     others += [("prune: none", "prune: median"), ("trials: 3", "trials: 3\ndirection: maximize")]
     assert all(told(*other) != told() for other in others)
+
+
+def test_the_example_that_chooses_by_a_test_figure_fits_its_spec() -> None:
+    zoo = Zoo(use_entry_points=False)
+    examples = Path(__file__).parents[2] / "examples" / "sweeps"
+    read = read_plan(examples / "by-test-figure.yaml", zoo)
+    assert check_plan(read, zoo).name == "by-test-figure-0000"
+    assert read.pruned_by == "mse"
+    assert read.sense == -1.0
