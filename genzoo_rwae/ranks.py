@@ -21,7 +21,7 @@ from torch import Tensor
 
 from genzoo_rwae.errors import GenzooError, PluginError
 
-__all__ = ["Ranks", "Split"]
+__all__ = ["Ranks", "RowShares"]
 
 T = TypeVar("T")
 
@@ -84,10 +84,10 @@ class Ranks:
 
 
 @dataclass(frozen=True)
-class Split:
+class RowShares:
     """A batch whose rows are spread over ranks.
 
-    >>> Split(Ranks(), 10).rows
+    >>> RowShares(Ranks(), 10).rows
     slice(0, 10, None)
     """
 
@@ -156,14 +156,14 @@ class _Rows(torch.autograd.Function):
     """[b, ...] of every rank, gathered already; the gradient is summed over ranks and cut."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, whole: Tensor, split: Split) -> Tensor:
-        ctx.split = split
+    def forward(ctx: Any, part: Tensor, whole: Tensor, shares: RowShares) -> Tensor:
+        ctx.shares = shares
         return whole.view_as(whole)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
-        total = _summed(upstream[0], ctx.split.ranks)
-        return total[ctx.split.rows], None, None
+        total = _summed(upstream[0], ctx.shares.ranks)
+        return total[ctx.shares.rows], None, None
 
 
 class _Sum(torch.autograd.Function):

@@ -18,7 +18,7 @@ from torch import nn
 from genzoo_rwae.assemble import Assembled
 from genzoo_rwae.errors import CheckpointError, GenzooError, RunError
 from genzoo_rwae.objective import NotFiniteError
-from genzoo_rwae.ranks import Split
+from genzoo_rwae.ranks import RowShares
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
@@ -108,8 +108,8 @@ class Trainer:
         self.model = assembled.model
         self.execution.place(self.model)
         self.objective = assembled.objective
-        self.split = Split(self.ranks, self.batches.size)
-        step = Step(self.model, self.objective, self.execution, settings.seed, self.split)
+        self.shares = RowShares(self.ranks, self.batches.size)
+        step = Step(self.model, self.objective, self.execution, settings.seed, self.shares)
         with self.objective.frozen_critics():  # each rank trains its own, on the whole batch
             wrapped, self.optimizer = self.fabric.setup(
                 step, settings.optimizer(step.learnt_parameters())
@@ -150,7 +150,7 @@ class Trainer:
             return
         saved_at, clock = time.monotonic(), _Clock()
         between = self.batches.per_epoch * self.spec.train.validate_every
-        for batch in self.batches.start(self.step, self.limit, self.split.rows):
+        for batch in self.batches.start(self.step, self.limit, self.shares.rows):
             row = self._train_step(batch, clock)
             self.step += 1
             self.seconds = time.monotonic() - began
