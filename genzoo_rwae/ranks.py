@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from genzoo_rwae.errors import GenzooError, PluginError
+from genzoo_rwae.errors import PluginError
 
 __all__ = ["Ranks", "RowShares"]
 
@@ -49,24 +49,36 @@ class Ranks:
     def of_first(self, make: Callable[[], T]) -> T:
         """What the first rank makes, on every rank.
 
-        Raises:
-            GenzooError: the first rank's; all others leave without a word, with its exit code.
+        Whatever it raises is raised there alone; all others leave without a word, with the exit
+        code of that error.
         """
         if self.count == 1:
             return make()
         outcome: list[Any] = [None, None]
-        error: GenzooError | None = None
+        error: Exception | None = None
         if self.is_first:
             try:
                 outcome[0] = make()
-            except GenzooError as raised:
-                outcome[1], error = raised.exit_code, raised
+            except Exception as raised:  # also a service's or the system's: else all wait for it
+                outcome[1], error = getattr(raised, "exit_code", 1), raised
         dist.broadcast_object_list(outcome, group=self.group, group_src=0)
         if error:
             raise error
         if outcome[1] is not None:
-            raise SystemExit(outcome[1])
+            raise self.silent_exit(outcome[1])
         return cast("T", outcome[0])
+
+    def silent_exit(self, exit_code: int) -> SystemExit:
+        """How a rank leaves for an error that the first one says.
+
+        Under torchrun with the error's code, which its other nodes have to know. A child of the
+        first rank leaves with 0: for any other code Fabric kills the first rank in mid-word.
+        """
+        return SystemExit(exit_code if dist.is_torchelastic_launched() else 0)
+
+    def meet(self) -> None:
+        """Wait until all ranks are here."""
+        self.largest(0)
 
     def largest(self, *numbers: int) -> list[int]:
         """The largest of each number over all ranks."""

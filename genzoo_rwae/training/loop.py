@@ -95,7 +95,7 @@ class Trainer:
         self.validation = validation
         settings = spec.train
         self.batches = Batches(train, spec.data.slot.batch, settings.seed)
-        self.before = self._state_before()
+        self.before = self.ranks.of_first(self._state_before)
         self.execution = choose_execution(
             settings,
             assembled.model.info.frame_shape,
@@ -117,8 +117,8 @@ class Trainer:
         self.step_module, self.wrapped = step, wrapped
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.seconds, self.best = 0, 0.0, math.inf
-        trackers = spec.trackers if self.ranks.is_first else ()
-        self.trackers = Trackers(trackers, run.path, self._warn)
+        self.trackers = Trackers((), run.path, self._warn)
+        self.ranks.of_first(self._open_trackers)
         self.calls_step_done = self.ranks.is_first and zoo.implements("genzoo_step_done")
 
     # -- the loop -----------------------------------------------------------------------------
@@ -209,8 +209,14 @@ class Trainer:
         return norm.item()
 
     def _alike(self, error: GenzooError) -> BaseException:
-        """An error that every rank comes to: the first one says it."""
-        return error if self.ranks.is_first else SystemExit(error.exit_code)
+        """An error that every rank comes to: the first one says it.
+
+        The others wait until it has saved and told its trackers: a rank that leaves with an error
+        has its launcher end the others.
+        """
+        self.trackers.close()
+        self.ranks.meet()
+        return error if self.ranks.is_first else self.ranks.silent_exit(error.exit_code)
 
     def _not_finite(self, what: str) -> BaseException:
         indices = self.batches.indices(self.step).tolist()
@@ -271,6 +277,9 @@ class Trainer:
         )
         save_state(self.run, state)
 
+    def _open_trackers(self) -> None:
+        self.trackers = Trackers(self.spec.trackers, self.run.path, self._warn)
+
     def _state_before(self) -> State | None:
         """The checkpoint that the run folder has, if it is of this very spec."""
         state = last_state(self.run)
@@ -282,8 +291,7 @@ class Trainer:
 
     def _resume(self) -> None:
         state, self.before = self.before, None
-        if self.ranks.is_first:
-            self.run.truncate_metrics(state.step if state else 0)
+        self.ranks.of_first(lambda: self.run.truncate_metrics(state.step if state else 0))
         if state is None:
             return
         try:
@@ -291,9 +299,11 @@ class Trainer:
             self.objective.load_state_dict(state.objective)
             self.optimizer.load_state_dict(state.optimizer)
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"{self.run.state} does not fit the spec's model ({error}); has a plugin changed "
-                "since? Give -o another folder to start anew"
+            raise self._alike(
+                CheckpointError(
+                    f"{self.run.state} does not fit the spec's model ({error}); has a plugin "
+                    "changed since? Give -o another folder to start anew"
+                )
             ) from error
         self.step, self.seconds = state.step, state.seconds
         self.best = math.inf if state.best is None else state.best
