@@ -154,11 +154,11 @@ class Trainer:
             row = self._train_step(batch, clock)
             self.step += 1
             self.seconds = time.monotonic() - began
+            self._record(row, bar)
             # clocks differ, and a signal may reach one rank alone
             over, received = self.ranks.largest(
                 self._over() if self.ranks.is_first else 0, signals.received
             )
-            self._record(row, bar)
             if over or self.step % between == 0:
                 self._validate()
             if over or time.monotonic() - saved_at >= self.spec.train.save_every:
