@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointError",
     "DataError",
+    "DivergedError",
     "GenzooError",
     "GenzooWarning",
     "OptionError",
@@ -58,6 +59,10 @@ class CheckpointError(GenzooError):
 
 class RunError(GenzooError):
     """Training could not go on: a value that is not finite, or a device that is full."""
+
+
+class DivergedError(RunError):
+    """A value of the training is not finite: what a spec's settings lead to, and no machine."""
 
 
 class PluginError(GenzooError):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from genzoo_rwae.spec import Spec, load_spec
 from genzoo_rwae.spec.sections import place_values
 from genzoo_rwae.training.checkpoint import load_weights
 from genzoo_rwae.zoo import Zoo
+
+if TYPE_CHECKING:
+    from genzoo_rwae.training.loop import GoesOn
 
 __all__ = ["build", "build_spec", "check", "evaluate", "load", "open_splits"]
 
@@ -77,9 +80,18 @@ def build(
 
 
 def build_spec(
-    spec: Spec, folder: Path, zoo: Zoo, console: Console, devices: int | None = None
+    spec: Spec,
+    folder: Path,
+    zoo: Zoo,
+    console: Console,
+    devices: int | None = None,
+    goes_on: GoesOn | None = None,
 ) -> SequenceModel:
-    """As `build`, from a spec that is loaded already."""
+    """As `build`, from a spec that is loaded already.
+
+    Args:
+        goes_on: may end the training early, see `Trainer`; that raises GivenUpError.
+    """
     from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
     from genzoo_rwae.training.loop import Trainer
     from genzoo_rwae.training.trackers import results_of
@@ -103,7 +115,7 @@ def build_spec(
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
             trainer = Trainer(
-                spec, assembled, splits.train, splits.validation, run, zoo, console, fabric
+                spec, assembled, splits.train, splits.validation, run, zoo, console, fabric, goes_on
             )
         held.enter_context(closing(trainer.trackers))
         with noticed_losses(ranks), located(spec):

@@ -32,6 +32,7 @@ from genzoo_rwae.cli import (
     schema,
     show,
     swap,
+    sweep,
     traverse,
 )
 from genzoo_rwae.cli.session import take_global_options
@@ -65,7 +66,7 @@ def application() -> typer.Typer:
 
     for verb in (
         build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, actions,
-        evaluate, judge, report, doctor, compare, traverse,
+        evaluate, judge, report, doctor, compare, traverse, sweep,
     ):  # fmt: skip
         verb.add_to(app)
     return app

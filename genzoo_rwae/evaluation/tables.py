@@ -17,7 +17,7 @@ from genzoo_rwae.errors import SpecError
 from genzoo_rwae.evaluation.measured_run import MeasuredRun
 from genzoo_rwae.report.figures import format_number
 
-__all__ = ["Cell", "Column", "Comparison", "Row", "compare", "markdown_table"]
+__all__ = ["Cell", "Column", "Comparison", "Row", "compare", "markdown", "markdown_table"]
 
 _PRICES = "objective.information."
 
@@ -161,10 +161,10 @@ def markdown_table(comparison: Comparison) -> str:
         [row.title, row.compare_with, row.good, *map(_markdown_cell, row.cells)]
         for row in comparison.rows
     ]
-    tables = [_markdown(["measured", "compare with", "better", *labels], rows)]
+    tables = [markdown(["measured", "compare with", "better", *labels], rows)]
     for head, entries in (("run", comparison.facts), ("setting", comparison.settings)):
         if entries:
-            tables.append(_markdown([head, *labels], [[n, *t] for n, t in entries.items()]))
+            tables.append(markdown([head, *labels], [[n, *t] for n, t in entries.items()]))
     return "\n\n".join(tables)
 
 
@@ -274,7 +274,9 @@ def _markdown_cell(cell: Cell | None) -> str:
     return f"**{cell}**" if cell.best else str(cell)
 
 
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """One Markdown table."""
+
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

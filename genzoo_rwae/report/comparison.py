@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from genzoo_rwae.evaluation.tables import Cell, Comparison
 
-__all__ = ["terminal_tables", "write_comparison"]
+__all__ = ["terminal_table", "terminal_tables", "write_comparison"]
 
 
 def write_comparison(comparison: Comparison, path: Path) -> Path:
@@ -39,20 +39,21 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
 def terminal_tables(comparison: Comparison) -> Iterator[Table]:
     """Figures, facts and the settings that differ."""
     labels = [column.label for column in comparison.columns]
-    figures = _table("measured", "compare with", "better", *labels)
+    figures = terminal_table("measured", "compare with", "better", *labels)
     for row in comparison.rows:
         cells = [_shown(cell) for cell in row.cells]
         figures.add_row(Text(row.title), Text(row.compare_with), row.good, *cells)
     yield figures
     for head, entries in (("run", comparison.facts), ("setting", comparison.settings)):
         if entries:
-            table = _table(head, *labels)
+            table = terminal_table(head, *labels)
             for name, texts in entries.items():
                 table.add_row(Text(name), *map(Text, texts))
             yield table
 
 
-def _table(*heads: str) -> Table:
+def terminal_table(*heads: str) -> Table:
+    """An empty table of the house's looks."""
     table = Table(box=None, pad_edge=False)
     for head in heads:
         table.add_column(Text(head), overflow="fold")

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -24,9 +24,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from numpy.typing import NDArray
 
-__all__ = ["Curve", "History", "read_history", "training_curves"]
+__all__ = [
+    "GRID",
+    "TRAIN",
+    "VALIDATION",
+    "Curve",
+    "History",
+    "dress",
+    "panel",
+    "read_history",
+    "training_curves",
+]
 
 _NOT_CURVES = frozenset({"step", "epoch", "split", "time", "seconds", "elapsed"})
 _FIRST = ("loss", "cost")
@@ -43,7 +54,7 @@ _COLOURS = {
     "#010205": "var(--curve-train, #2a6f97)",
     "#010206": "var(--curve-validation, #c1582b)",
 }
-_INK, _GRID, _TRAIN, _VALIDATION = _COLOURS
+_INK, GRID, TRAIN, VALIDATION = _COLOURS
 
 
 @dataclass(frozen=True)
@@ -164,17 +175,30 @@ def _is_number(value: object) -> bool:
 
 
 def _draw(name: str, train: NDArray[np.float64], validation: NDArray[np.float64]) -> str:
+    def paint(axes: Axes) -> None:
+        _line(axes, train, TRAIN)
+        if len(validation):
+            mark = "o" if len(validation) <= 40 else None
+            axes.plot(*validation.T, color=VALIDATION, linewidth=1.3, marker=mark, markersize=3)
+        dress(axes, np.concatenate([train[:, 1], validation[:, 1]]))
+
+    return panel(name, paint)
+
+
+def panel(name: str, paint: Callable[[Axes], None]) -> str:
+    """An `<svg>` element of the size and the style of all curves.
+
+    Args:
+        name: tells it from the others of a page.
+        paint: draws into it, and calls `dress` at last.
+    """
     # the salt keeps the identifiers of several SVGs in one page apart, and equal from run to run
     style: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9.0}
     with rc_context(style):
         figure = Figure(figsize=_INCHES, dpi=_DOTS)
         figure.patch.set_alpha(0)
         axes = figure.add_axes((0.17, 0.13, 0.76, 0.8))
-        _line(axes, train, _TRAIN)
-        if len(validation):
-            mark = "o" if len(validation) <= 40 else None
-            axes.plot(*validation.T, color=_VALIDATION, linewidth=1.3, marker=mark, markersize=3)
-        _dress(axes, np.concatenate([train[:, 1], validation[:, 1]]))
+        paint(axes)
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
@@ -193,23 +217,47 @@ def _line(axes: Axes, series: NDArray[np.float64], colour: str) -> None:
     axes.plot(*series.T, color=colour, linewidth=1.3, marker=mark, markersize=3)
 
 
-def _dress(axes: Axes, values: NDArray[np.float64]) -> None:
-    positive = len(values) > 0 and bool((values > 0).all())
-    if positive and values.max() / values.min() > _LOG_RANGE:
+def dress(
+    axes: Axes, values: NDArray[np.float64], places: NDArray[np.float64] | None = None
+) -> None:
+    """Ticks, grid and spines of a panel; log axes where what they show ranges wide.
+
+    Args:
+        axes: with all that is drawn.
+        values: what is on the vertical axis.
+        places: what is on the horizontal one; None: steps, which are whole and evenly spaced.
+    """
+    if _ranges_wide(values):
         axes.set_yscale("log")
-        few = values.max() / values.min() < _FEW_DECADES
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=6))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        _mark_decades(axes.yaxis, values)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.grid(axis="y", color=_GRID, linewidth=0.7)
+    places = np.zeros(0) if places is None else places
+    if _ranges_wide(places):
+        axes.set_xscale("log")
+        _mark_decades(axes.xaxis, places)
+    else:
+        whole = bool((places == places.round()).all())
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(color=_GRID, labelcolor=_INK, which="both", length=2)
+    axes.tick_params(color=GRID, labelcolor=_INK, which="both", length=2)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
-        spine.set_color(_GRID)
+        spine.set_color(GRID)
+
+
+def _ranges_wide(values: NDArray[np.float64]) -> bool:
+    """Whether values are positive, and range so wide that a log axis helps."""
+    positive = len(values) > 0 and bool((values > 0).all())
+    return positive and bool(values.max() / values.min() > _LOG_RANGE)
+
+
+def _mark_decades(axis: Axis, values: NDArray[np.float64]) -> None:
+    few = values.max() / values.min() < _FEW_DECADES
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _for_a_page(svg: str) -> str:

@@ -36,13 +36,17 @@ INVALID: Any = type("Invalid", (), {"__repr__": lambda self: "INVALID"})()
 class Resolver:
     """Validates trees against sections and components.
 
+    Args:
+        zoo: where components are looked up.
+        whole: what the file is called in messages.
+
     Attributes:
         problems: everything that was found wrong.
         places: path -> Located of every value that was given.
     """
 
-    def __init__(self, zoo: Zoo) -> None:
-        self.zoo = zoo
+    def __init__(self, zoo: Zoo, whole: str = "the spec") -> None:
+        self.zoo, self.whole = zoo, whole
         self.problems: list[Problem] = []
         self.places: dict[str, Located] = {}
 
@@ -59,7 +63,7 @@ class Resolver:
             return INVALID
         self.places[path] = node
         options = options_of(section) if options is None else options
-        values = self._options(options, node.value, node, path, path or "the spec")
+        values = self._options(options, node.value, node, path, path or self.whole)
         return INVALID if INVALID in values.values() else section(**values)
 
     def part(self, use: Use, node: Located, path: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from rich.markup import escape
 from torch import nn
 
 from genzoo_rwae.assemble import Assembled
-from genzoo_rwae.errors import CheckpointError, GenzooError, RunError
+from genzoo_rwae.errors import CheckpointError, DivergedError, GenzooError
 from genzoo_rwae.objective import NotFiniteError
 from genzoo_rwae.ranks import RowShares
 from genzoo_rwae.run_folder import RunFolder
@@ -30,18 +30,27 @@ from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import epoch_order, step_generator
-from genzoo_rwae.training.signals import InterruptedRunError, Signals, noted_signals
+from genzoo_rwae.training.signals import (
+    GivenUpError,
+    InterruptedRunError,
+    Signals,
+    noted_signals,
+)
 from genzoo_rwae.training.step import Step
 from genzoo_rwae.training.trackers import Trackers
 
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["Outcome", "Trainer"]
+__all__ = ["FEWEST_MEASURED", "GoesOn", "Outcome", "Trainer"]
 
 _LOG_EVERY = 10  # steps between rows of metrics.jsonl
 _VALIDATED = 512  # most sequences of a measurement while training
-_FEWEST = 4  # sequences that every estimator of a divergence or a dependence can do with
+FEWEST_MEASURED = 4
+"""Sequences that every estimator of a divergence or a dependence can do with."""
+
+GoesOn = Callable[[int, Mapping[str, float]], bool]
+"""Whether a run goes on, by its step and what was just measured on the validation split."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class Trainer:
         zoo: whose plugins get `genzoo_step_done`.
         console: where progress is shown.
         fabric: the processes that train together; default: this one alone.
+        goes_on: asked on the first rank after every measurement on the validation split but that of
+            the end; where it says no, the state is saved and the run ends.
 
     On several ranks the first one writes and speaks; all take every decision alike. Each measures
     the whole validation split, which needs no word between them.
@@ -87,12 +98,13 @@ class Trainer:
         zoo: Zoo,
         console: Console,
         fabric: Fabric | None = None,
+        goes_on: GoesOn | None = None,
     ) -> None:
         self.spec, self.run, self.zoo = spec, run, zoo
         self.fabric = fabric or launch()
         self.ranks = ranks_of(self.fabric)
         self.console = console if self.ranks.is_first else Console(quiet=True)
-        self.validation = validation
+        self.validation, self.goes_on = validation, goes_on
         settings = spec.train
         self.batches = Batches(train, spec.data.slot.batch, settings.seed)
         self.before = self.ranks.of_first(self._state_before)
@@ -127,7 +139,9 @@ class Trainer:
         """Train until a limit is reached. The trackers stay open for what comes of it.
 
         Raises:
-            RunError: a value is not finite, or the device is full; the last good checkpoint stays.
+            DivergedError: a value is not finite; the last good checkpoint stays.
+            RunError: the device is full; likewise.
+            GivenUpError: `goes_on` said no; the state is saved.
             InterruptedRunError: SIGINT or SIGTERM; the state is saved.
             CheckpointError: the folder's checkpoint cannot be read.
         """
@@ -159,14 +173,18 @@ class Trainer:
             over, received = self.ranks.largest(
                 self._over() if self.ranks.is_first else 0, signals.received
             )
-            if over or self.step % between == 0:
-                self._validate()
-            if over or time.monotonic() - saved_at >= self.spec.train.save_every:
+            measured = self._validate() if over or self.step % between == 0 else {}
+            given_up = not over and self._is_given_up(measured)
+            due = time.monotonic() - saved_at >= self.spec.train.save_every
+            if over or given_up or due:
                 self._save()
                 saved_at = time.monotonic()
             if received:
                 self._save()
                 self._stop(received)
+            if given_up:
+                said = f"given up at step {self.step}, as its measurements so far suggest"
+                raise self._alike(GivenUpError(f"{said}; the state is saved"))
             if over:
                 return
 
@@ -226,7 +244,7 @@ class Trainer:
             else "no checkpoint had been written yet"
         )
         return self._alike(
-            RunError(
+            DivergedError(
                 f"step {self.step + 1}: {what} is not finite; the batch had the sequences "
                 f"{indices} of the training split; {kept}. Try a smaller learning rate, "
                 "train.clip, or train.precision: float32"
@@ -236,9 +254,10 @@ class Trainer:
     # -- measuring, saving, resuming ----------------------------------------------------------
 
     @torch.no_grad()
-    def _validate(self) -> None:
-        if len(self.validation) < _FEWEST:
-            return
+    def _validate(self) -> dict[str, float]:
+        """Figures of the validation split; none where it is too small."""
+        if len(self.validation) < FEWEST_MEASURED:
+            return {}
         self.step_module.eval()
         generator = step_generator(self.spec.train.seed, "measure", 0)
         # mixed: neighbours in a split are often of one kind, whose codes no prior can match
@@ -261,6 +280,13 @@ class Trainer:
             self.best = means["loss"]
             if self.ranks.is_first:
                 self.run.save_best(self.model)
+        return means
+
+    def _is_given_up(self, measured: Mapping[str, float]) -> bool:
+        goes_on = self.goes_on
+        if goes_on is None or not measured:
+            return False
+        return not self.ranks.of_first(lambda: goes_on(self.step, measured))
 
     def _save(self) -> None:
         if not self.ranks.is_first:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM in the middle of a run."""
+"""What ends a run before its limit: SIGINT and SIGTERM, and who gives it up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from types import FrameType
 
 from genzoo_rwae.errors import GenzooError
 
-__all__ = ["InterruptedRunError", "Signals", "noted_signals"]
+__all__ = ["GivenUpError", "InterruptedRunError", "Signals", "noted_signals"]
+
+
+class GivenUpError(GenzooError):
+    """Whoever asked for the run wants no more of it; its state is saved."""
 
 
 class InterruptedRunError(GenzooError):

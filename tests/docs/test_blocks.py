@@ -3,7 +3,8 @@
 A page is a session in an empty folder, from its top to its end:
 
 - `yaml` and `python` with a title are files of that name; a yaml is a spec that `genzoo check`
-  accepts, python is executed, all blocks of a page in one namespace, and tests in it are called;
+  accepts, or a sweep that fits its spec; python is executed, all blocks of a page in one namespace,
+  and tests in it are called;
 - `sh` has commands that have to succeed; in `console` they stand after `$ `, and what follows them
   is what they print, where `...` stands for anything in a line and, alone, for any lines;
 - `<!-- part of: FILE -->` above a block says where its lines are, one after the other.
@@ -33,6 +34,8 @@ import pytest
 import genzoo_rwae as gz
 from genzoo_rwae.cli import main
 from genzoo_rwae.run import build, check
+from genzoo_rwae.sweep import read_plan
+from genzoo_rwae.sweep.check import check_plan
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -107,7 +110,11 @@ class Session:
         path = Path(block.title or "page.yaml")
         path.write_text(block.text, encoding="utf-8")
         assert block.text.startswith("genzoo: 1"), "no whole spec; say of which file it is a part"
-        check(path, zoo=gz.Zoo(use_entry_points=False))
+        zoo = gz.Zoo(use_entry_points=False)
+        if "\nsweep: " in block.text:
+            check_plan(read_plan(path, zoo), zoo)
+        else:
+            check(path, zoo=zoo)
 
     def command(self, line: str) -> tuple[int, str]:
         """Exit code of a command, and what it printed."""

@@ -46,7 +46,8 @@ def categorical_kl(
     Args:
         confidence: weight of the mean entropy of a row's own law.
         annealed_from: share of the run until which the confidence is 0; from there it grows in a
-            straight line, to its full value at the end. None: it is full throughout.
+            straight line, to its full value at the end. None: it is full throughout, as it is in a
+            run that is limited by minutes alone.
 
     Source: Krause et al., Discriminative Clustering by Regularized Information Maximization,
         NeurIPS 2010; Hu et al., IMSAT, arXiv 1702.08720. Both maximise I(n; a). Annealing: Rose,
