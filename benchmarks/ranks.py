@@ -27,7 +27,7 @@ import torch.distributed as dist
 from genzoo_rwae_plugins.penalties.mmd import mmd
 from measuring import machine, time_and_memory, versions
 
-from genzoo_rwae.ranks import Ranks, Split
+from genzoo_rwae.ranks import Ranks, RowShares
 
 WIDTH = 16
 SMALL, LARGE = 16_384, 65_536
@@ -40,16 +40,16 @@ def work(number: int, count: int, rows: int, port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=number, world_size=count)
     ranks = Ranks(dist.group.WORLD)
-    split = Split(ranks, rows)
+    shares = RowShares(ranks, rows)
     generator = torch.Generator().manual_seed(0)
     q_BD, p_BD = torch.randn(2, rows, WIDTH, generator=generator)
-    q_bD = (1.1 * q_BD[split.rows]).requires_grad_()
-    p_bD = p_BD[split.rows].clone()
+    q_bD = (1.1 * q_BD[shares.rows]).requires_grad_()
+    p_bD = p_BD[shares.rows].clone()
     del q_BD, p_BD
     values: list[float] = []
 
     def call() -> None:
-        value = mmd(split.gather(q_bD), split.gather(p_bD), False, None, ranks)
+        value = mmd(shares.gather(q_bD), shares.gather(p_bD), False, None, ranks)
         value.backward()
         values.append(value.item())
 

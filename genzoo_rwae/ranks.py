@@ -19,9 +19,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from genzoo_rwae.errors import GenzooError, PluginError
+from genzoo_rwae.errors import PluginError
 
-__all__ = ["Ranks", "Split"]
+__all__ = ["Ranks", "RowShares"]
 
 T = TypeVar("T")
 
@@ -49,24 +49,36 @@ class Ranks:
     def of_first(self, make: Callable[[], T]) -> T:
         """What the first rank makes, on every rank.
 
-        Raises:
-            GenzooError: the first rank's; all others leave without a word, with its exit code.
+        Whatever it raises is raised there alone; all others leave without a word, with the exit
+        code of that error.
         """
         if self.count == 1:
             return make()
         outcome: list[Any] = [None, None]
-        error: GenzooError | None = None
+        error: Exception | None = None
         if self.is_first:
             try:
                 outcome[0] = make()
-            except GenzooError as raised:
-                outcome[1], error = raised.exit_code, raised
+            except Exception as raised:  # also a service's or the system's: else all wait for it
+                outcome[1], error = getattr(raised, "exit_code", 1), raised
         dist.broadcast_object_list(outcome, group=self.group, group_src=0)
         if error:
             raise error
         if outcome[1] is not None:
-            raise SystemExit(outcome[1])
+            raise self.silent_exit(outcome[1])
         return cast("T", outcome[0])
+
+    def silent_exit(self, exit_code: int) -> SystemExit:
+        """How a rank leaves for an error that the first one says.
+
+        Under torchrun with the error's code, which its other nodes have to know. A child of the
+        first rank leaves with 0: for any other code Fabric kills the first rank in mid-word.
+        """
+        return SystemExit(exit_code if dist.is_torchelastic_launched() else 0)
+
+    def meet(self) -> None:
+        """Wait until all ranks are here."""
+        self.largest(0)
 
     def largest(self, *numbers: int) -> list[int]:
         """The largest of each number over all ranks."""
@@ -84,10 +96,10 @@ class Ranks:
 
 
 @dataclass(frozen=True)
-class Split:
+class RowShares:
     """A batch whose rows are spread over ranks.
 
-    >>> Split(Ranks(), 10).rows
+    >>> RowShares(Ranks(), 10).rows
     slice(0, 10, None)
     """
 
@@ -156,14 +168,14 @@ class _Rows(torch.autograd.Function):
     """[b, ...] of every rank, gathered already; the gradient is summed over ranks and cut."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, whole: Tensor, split: Split) -> Tensor:
-        ctx.split = split
+    def forward(ctx: Any, part: Tensor, whole: Tensor, shares: RowShares) -> Tensor:
+        ctx.shares = shares
         return whole.view_as(whole)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
-        total = _summed(upstream[0], ctx.split.ranks)
-        return total[ctx.split.rows], None, None
+        total = _summed(upstream[0], ctx.shares.ranks)
+        return total[ctx.shares.rows], None, None
 
 
 class _Sum(torch.autograd.Function):

@@ -60,7 +60,8 @@ def build(
         zoo: where components are looked up; default: built-ins and installed plugins.
         console: where progress is shown; default: nowhere.
         devices: processes that train together on this machine; the others run the calling script
-            again, which has to be a file. The weights do not depend on it, but for rounding.
+            again, which has to be a file, and end here when training is over: what the script does
+            afterwards it does once. The weights do not depend on it, but for rounding.
 
     Returns:
         The trained model, in evaluation mode.
@@ -107,9 +108,9 @@ def build_spec(
     spec = _with_provenance(spec, info, zoo)
     fabric = launch(devices)  # not before all is known to fit together: it is said once
     ranks = ranks_of(fabric)
-    _check_ranks(spec, splits.train, ranks)
     with ExitStack() as held:
         with noticed_losses(ranks), located(spec):
+            ranks.of_first(lambda: _check_ranks(spec, splits.train, ranks))
             run = ranks.of_first(lambda: _prepared(folder, spec, held))
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
@@ -120,7 +121,7 @@ def build_spec(
         with noticed_losses(ranks), located(spec):
             outcome = trainer.fit()
         if not ranks.is_first:
-            return assembled.model.cpu().eval()
+            raise SystemExit(0)  # the rest is the first rank's, and so is that of a calling script
         if outcome.step > outcome.first_step:
             console.print(
                 f"trained {outcome.step - outcome.first_step:,} steps to the limit of "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,17 +31,14 @@ def add_to(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Check, assemble, train, measure and report; goes on from where the run folder is."""
-        # torch reads it once; DDP would warn on every rank of an option that launch.py needs
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from genzoo_rwae.run import build_spec
         from genzoo_rwae.spec import load_spec
-        from genzoo_rwae.training.launch import speaks
 
         session: Session = context.obj
         loaded = load_spec(spec, zoo=session.zoo, settings=settings or ())
         folder = output or Path("runs") / loaded.name
         build_spec(loaded, folder, session.zoo, session.console, devices)
-        if as_json and speaks():
+        if as_json:
             from genzoo_rwae.run_folder import RunFolder
 
             print_json({"run": folder, "figures": RunFolder.open(folder).read_evaluation()})

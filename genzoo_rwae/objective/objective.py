@@ -28,7 +28,7 @@ from genzoo_rwae.objective.wiring import WiredPenalty, frozen
 
 if TYPE_CHECKING:
     from genzoo_rwae.codes import Codes
-    from genzoo_rwae.ranks import Split
+    from genzoo_rwae.ranks import RowShares
     from genzoo_rwae.sequence_model import Pass, SequenceModel
     from genzoo_rwae.spec.sections import Objective as ObjectiveSection
     from genzoo_rwae.spec.sections import TermSlot
@@ -107,7 +107,7 @@ class Objective(nn.Module):
         progress: float,
         generator: torch.Generator | None,
         labels_B: Tensor | None = None,
-        split: Split | None = None,
+        shares: RowShares | None = None,
     ) -> Terms:
         """The objective on one pass, or on the passes of all ranks that share a batch.
 
@@ -119,21 +119,21 @@ class Objective(nn.Module):
             progress: share of the run that is over, in [0, 1]; warm-ups and schedules follow it.
             generator: of the prior's draws.
             labels_B: actions of the sequences that are labelled, −1 for others; None: no labels.
-            split: how the batch, of which `passed` and `labels_B` are this rank's rows, is spread
+            shares: how the batch, of which `passed` and `labels_B` are this rank's rows, is spread
                 over ranks; every rank then gets the value of the whole. None: they are the whole.
 
         Raises:
             NotFiniteError: the cost, the codes of a slot, or a penalty's value are not finite.
         """
-        cost = masked_cost(self.section.cost, passed, split)
+        cost = masked_cost(self.section.cost, passed, shares)
         _check_finite("cost", cost)
         for penalty in self.penalties.values():
             penalty.compared = []
             penalty.remembers = self.training and torch.is_grad_enabled()
-            penalty.ranks = split.ranks if split else None
+            penalty.ranks = shares.ranks if shares else None
             penalty.progress = progress
         whole = _Compared(passed.codes, passed.lengths_B, labels_B)
-        whole = split.gather(whole) if split else whole
+        whole = shares.gather(whole) if shares else whole
         loss, figures = cost, {"cost": cost.detach()}
         for name, value in self._values(whole, model, generator):
             _check_finite(name, value)

@@ -26,7 +26,7 @@ from genzoo_rwae.padding import true_steps
 from genzoo_rwae.spec.part import PlacedOptionError
 
 if TYPE_CHECKING:
-    from genzoo_rwae.ranks import Split
+    from genzoo_rwae.ranks import RowShares
     from genzoo_rwae.sequence_model import Pass, SequenceModel
 
 __all__ = [
@@ -40,7 +40,9 @@ __all__ = [
 ]
 
 
-def masked_cost(cost: Callable[..., Tensor], passed: Pass, split: Split | None = None) -> Tensor:
+def masked_cost(
+    cost: Callable[..., Tensor], passed: Pass, shares: RowShares | None = None
+) -> Tensor:
     """Summed over time, mean over the batch; decoded steps stand for all where they are only some.
 
     Where a value is missing, both sides are 0.
@@ -55,7 +57,7 @@ def masked_cost(cost: Callable[..., Tensor], passed: Pass, split: Split | None =
     length = passed.x_BT.shape[1]
     mask_BT = true_steps(length, passed.lengths_B, passed.x_BT.device).float()
     masked_B: Tensor = (cost_BK * mask_BT[:, steps_K]).sum(1)
-    masked_B = split.gather(masked_B) if split else masked_B
+    masked_B = shares.gather(masked_B) if shares else masked_B
     return masked_B.mean() * (length / len(steps_K))
 
 

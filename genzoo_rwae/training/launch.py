@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,18 +13,16 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from genzoo_rwae.errors import RunError, SpecError
 from genzoo_rwae.ranks import Ranks
 
-__all__ = ["launch", "noticed_losses", "ranks_of", "speaks"]
+__all__ = ["launch", "noticed_losses", "ranks_of"]
 
-# At the start some ranks may read data for long, or machines come up late.
-_PATIENCE_AT_START = timedelta(minutes=30)
-# Later ranks wait so long for each other, which no step takes. A process that dies is noticed at
-# once, by its closed connections; this is for machines that vanish.
-_PATIENCE = timedelta(seconds=50)
+# Ranks wait so long for each other: at the start, where some read data for long or machines come up
+# late, and while the first one saves, calls hooks and talks to trackers. A process that dies is
+# noticed at once, by its closed connections; this is for machines that vanish.
+_PATIENCE = timedelta(minutes=30)
 
 
 def launch(devices: int | None = None) -> Fabric:
@@ -37,7 +36,8 @@ def launch(devices: int | None = None) -> Fabric:
             many as torchrun has started, or one.
 
     Raises:
-        SpecError: torchrun has started another number of processes, or there are fewer GPUs.
+        SpecError: torchrun has started another number of processes, there are fewer GPUs, there is
+            no file that the others could run, or processes are connected already.
     """
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     nodes = 1
@@ -53,13 +53,24 @@ def launch(devices: int | None = None) -> Fabric:
     devices = devices or 1
     if devices * nodes == 1:
         return Fabric(accelerator=accelerator, devices=1, precision="32-true")
+    if dist.is_initialized():
+        raise SpecError(
+            f"{devices * nodes} processes wanted, and those of this script are connected already, "
+            "by a build before or by itself; wanted one build on several ranks a script"
+        )
+    if not (dist.is_torchelastic_launched() or hasattr(sys.modules["__main__"], "__file__")):
+        raise SpecError(
+            f"devices={devices} from a notebook or from python -c: the other processes run the "
+            "calling script again, and there is no file of it. Put the call into a file, or give "
+            f"the command: genzoo build SPEC --devices {devices}"
+        )
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise SpecError(
             f"--devices {devices}, and this machine has {torch.cuda.device_count()} GPUs; wanted "
             "as many at most: each process has one of its own"
         )
     # parameters without a gradient there may be, as those of a prior under prior_gradient: stop
-    strategy = DDPStrategy(timeout=_PATIENCE_AT_START, find_unused_parameters=True)
+    strategy = DDPStrategy(timeout=_PATIENCE, find_unused_parameters=True)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
@@ -73,18 +84,12 @@ def launch(devices: int | None = None) -> Fabric:
     log.setLevel(logging.WARNING)
     fabric.launch()
     log.setLevel(level)
-    _set_pg_timeout(_PATIENCE)
     return fabric
 
 
 def ranks_of(fabric: Fabric) -> Ranks:
     """The ranks that a fabric has connected."""
     return Ranks(dist.group.WORLD, fabric.device) if fabric.world_size > 1 else Ranks()
-
-
-def speaks() -> bool:
-    """Whether this process is the one of its run that prints for programs."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
 @contextmanager
@@ -102,7 +107,7 @@ def noticed_losses(ranks: Ranks) -> Iterator[None]:
             raise
         raise RunError(
             f"rank {ranks.number} of {ranks.count}: another rank has ended, or has not answered "
-            f"for {_PATIENCE.seconds} seconds; its own message says why, if it had the time. The "
-            "last checkpoint is as it was: the same command goes on from there, on any number of "
-            "ranks"
+            f"for {_PATIENCE.seconds // 60} minutes; its own message says why, if it had the time. "
+            "The last checkpoint is as it was: the same command goes on from there, on any number "
+            "of ranks"
         ) from error

@@ -18,7 +18,7 @@ from torch import nn
 from genzoo_rwae.assemble import Assembled
 from genzoo_rwae.errors import CheckpointError, DivergedError, GenzooError
 from genzoo_rwae.objective import NotFiniteError
-from genzoo_rwae.ranks import Split
+from genzoo_rwae.ranks import RowShares
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
@@ -107,7 +107,7 @@ class Trainer:
         self.validation, self.goes_on = validation, goes_on
         settings = spec.train
         self.batches = Batches(train, spec.data.slot.batch, settings.seed)
-        self.before = self._state_before()
+        self.before = self.ranks.of_first(self._state_before)
         self.execution = choose_execution(
             settings,
             assembled.model.info.frame_shape,
@@ -120,8 +120,8 @@ class Trainer:
         self.model = assembled.model
         self.execution.place(self.model)
         self.objective = assembled.objective
-        self.split = Split(self.ranks, self.batches.size)
-        step = Step(self.model, self.objective, self.execution, settings.seed, self.split)
+        self.shares = RowShares(self.ranks, self.batches.size)
+        step = Step(self.model, self.objective, self.execution, settings.seed, self.shares)
         with self.objective.frozen_critics():  # each rank trains its own, on the whole batch
             wrapped, self.optimizer = self.fabric.setup(
                 step, settings.optimizer(step.learnt_parameters())
@@ -129,8 +129,8 @@ class Trainer:
         self.step_module, self.wrapped = step, wrapped
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.seconds, self.best = 0, 0.0, math.inf
-        trackers = spec.trackers if self.ranks.is_first else ()
-        self.trackers = Trackers(trackers, run.path, self._warn)
+        self.trackers = Trackers((), run.path, self._warn)
+        self.ranks.of_first(self._open_trackers)
         self.calls_step_done = self.ranks.is_first and zoo.implements("genzoo_step_done")
 
     # -- the loop -----------------------------------------------------------------------------
@@ -164,15 +164,15 @@ class Trainer:
             return
         saved_at, clock = time.monotonic(), _Clock()
         between = self.batches.per_epoch * self.spec.train.validate_every
-        for batch in self.batches.start(self.step, self.limit, self.split.rows):
+        for batch in self.batches.start(self.step, self.limit, self.shares.rows):
             row = self._train_step(batch, clock)
             self.step += 1
             self.seconds = time.monotonic() - began
+            self._record(row, bar)
             # clocks differ, and a signal may reach one rank alone
             over, received = self.ranks.largest(
                 self._over() if self.ranks.is_first else 0, signals.received
             )
-            self._record(row, bar)
             measured = self._validate() if over or self.step % between == 0 else {}
             given_up = not over and self._is_given_up(measured)
             due = time.monotonic() - saved_at >= self.spec.train.save_every
@@ -227,8 +227,14 @@ class Trainer:
         return norm.item()
 
     def _alike(self, error: GenzooError) -> BaseException:
-        """An error that every rank comes to: the first one says it."""
-        return error if self.ranks.is_first else SystemExit(error.exit_code)
+        """An error that every rank comes to: the first one says it.
+
+        The others wait until it has saved and told its trackers: a rank that leaves with an error
+        has its launcher end the others.
+        """
+        self.trackers.close()
+        self.ranks.meet()
+        return error if self.ranks.is_first else self.ranks.silent_exit(error.exit_code)
 
     def _not_finite(self, what: str) -> BaseException:
         indices = self.batches.indices(self.step).tolist()
@@ -297,6 +303,9 @@ class Trainer:
         )
         save_state(self.run, state)
 
+    def _open_trackers(self) -> None:
+        self.trackers = Trackers(self.spec.trackers, self.run.path, self._warn)
+
     def _state_before(self) -> State | None:
         """The checkpoint that the run folder has, if it is of this very spec."""
         state = last_state(self.run)
@@ -308,8 +317,7 @@ class Trainer:
 
     def _resume(self) -> None:
         state, self.before = self.before, None
-        if self.ranks.is_first:
-            self.run.truncate_metrics(state.step if state else 0)
+        self.ranks.of_first(lambda: self.run.truncate_metrics(state.step if state else 0))
         if state is None:
             return
         try:
@@ -317,9 +325,11 @@ class Trainer:
             self.objective.load_state_dict(state.objective)
             self.optimizer.load_state_dict(state.optimizer)
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"{self.run.state} does not fit the spec's model ({error}); has a plugin changed "
-                "since? Give -o another folder to start anew"
+            raise self._alike(
+                CheckpointError(
+                    f"{self.run.state} does not fit the spec's model ({error}); has a plugin "
+                    "changed since? Give -o another folder to start anew"
+                )
             ) from error
         self.step, self.seconds = state.step, state.seconds
         self.best = math.inf if state.best is None else state.best

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genzoo_rwae.draws import RowDraws
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.objective import Objective
-from genzoo_rwae.ranks import Split
+from genzoo_rwae.ranks import RowShares
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch
 from genzoo_rwae.training.precision import Execution
@@ -33,11 +33,14 @@ class Step(nn.Module):
         objective: Objective,
         execution: Execution,
         seed: int,
-        split: Split | None = None,
+        shares: RowShares | None = None,
     ) -> None:
         super().__init__()
         self.model, self.objective, self.execution, self.seed = model, objective, execution, seed
-        self.split = split if split and split.ranks.count > 1 else None
+        self.shares = shares if shares and shares.ranks.count > 1 else None
+        if self.shares:
+            # launch.py has DDP look for parameters without a gradient; where it finds none it warns
+            self.unused = nn.Parameter(torch.zeros((), device=execution.device))
 
     def learnt_parameters(self) -> list[nn.Parameter]:
         """What the run's optimiser trains: all but the critics, which have their own."""
@@ -46,8 +49,8 @@ class Step(nn.Module):
     def forward(
         self, batch: Batch, progress: float, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        split = self.split if self.training else None  # every rank measures the whole validation
-        with _draws_of_one_rank(generator, split) as draws, self.execution.autocast():
+        shares = self.shares if self.training else None  # every rank measures the whole validation
+        with _draws_of_one_rank(generator, shares) as draws, self.execution.autocast():
             passed = self.model(batch.x_BT, batch.lengths_B, draws, progress)
         terms = self.objective(
             passed,
@@ -55,7 +58,7 @@ class Step(nn.Module):
             progress=progress,
             generator=generator,
             labels_B=self._labels(batch),
-            split=split,
+            shares=shares,
         )
         return terms.loss, dict(terms.figures)
 
@@ -72,17 +75,17 @@ class Step(nn.Module):
 
 @contextmanager
 def _draws_of_one_rank(
-    generator: torch.Generator, split: Split | None
+    generator: torch.Generator, shares: RowShares | None
 ) -> Iterator[torch.Generator]:
     """What a model draws from: on several ranks, the whole batch's numbers of the own rows.
 
     Raises:
         PluginError: a part of the model drew in a way that gives other numbers than on one rank.
     """
-    if split is None:
+    if shares is None:
         yield generator
         return
-    rows, before = RowDraws(generator, split.rows, split.total), _global_state()
+    rows, before = RowDraws(generator, shares.rows, shares.total), _global_state()
     yield rows
     if not rows.is_untouched:
         raise PluginError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 import genzoo_rwae as gz
 from genzoo_rwae.codes import Categorical
-from genzoo_rwae.components import hookimpl, options_of, source
+from genzoo_rwae.components import hookimpl, options_of, source, tracker
 from genzoo_rwae.objective import law_of
 
 FACTOR = gz.Factor("kind", ("a", "b", "c"), "dynamic")
@@ -43,9 +44,20 @@ def ragged(split: str, /) -> Ragged:
     return Ragged(split)
 
 
+@tracker("unreachable")
+def unreachable(run: Path, /) -> object:
+    """A tracker whose service cannot be had."""
+    raise OSError("no service")
+
+
 @hookimpl
 def genzoo_sources() -> Iterator[object]:
     yield ragged
+
+
+@hookimpl
+def genzoo_trackers() -> Iterator[object]:
+    yield unreachable
 
 
 MODEL = {

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from cases import MODEL, cases
+from lightning_fabric import Fabric
 from parts import all_of, batch_norm_apart, distance, largest, mmd_apart
 from rich.console import Console
 from torch import Tensor
@@ -57,19 +58,32 @@ class StoppedError(Exception):
     """In the middle of a run."""
 
 
-def train(folder: Path, objective: dict[str, Any], stop_at: int = 0, **train: Any) -> Watched:
-    """A run of the ranks that there are."""
+def prepared(
+    fabric: Fabric,
+    folder: Path,
+    objective: dict[str, Any],
+    trackers: Sequence[str] = (),
+    **train: Any,
+) -> Watched:
+    """A run of the ranks that there are, before its first step."""
     zoo = gz.Zoo([str(Path(__file__).with_name("cases.py"))], use_entry_points=False)
     settings = {"steps": STEPS, "precision": "float32", "save_every": 1e6, **train}
     text = {"genzoo": 1, "name": "ranks", "data": {"use": "ragged", "batch": 10}, "model": MODEL}
+    folder.mkdir(exist_ok=True)
     path = folder.parent / f"{folder.name}.{os.getpid()}.yaml"
-    path.write_text(json.dumps({**text, "objective": objective, "train": settings}))
+    path.write_text(
+        json.dumps({**text, "objective": objective, "train": settings, "trackers": trackers})
+    )
     spec = gz.load_spec(path, zoo=zoo)
     data = [open_split(spec, split) for split in ("train", "validation")]
     assembled = assemble(spec, data[0].info)
-    fabric = launch()
     run = ranks_of(fabric).of_first(lambda: RunFolder.prepare(folder, spec))
-    trainer = Watched(spec, assembled, *data, run, zoo, Console(quiet=True), fabric)
+    return Watched(spec, assembled, *data, run, zoo, Console(quiet=True), fabric)
+
+
+def train(*given: Any, stop_at: int = 0, **train: Any) -> Watched:
+    """The same after its last step."""
+    trainer = prepared(*given, **train)
     trainer.stop_at = stop_at
     with contextlib.suppress(StoppedError):
         trainer.fit()
@@ -79,8 +93,9 @@ def train(folder: Path, objective: dict[str, Any], stop_at: int = 0, **train: An
 def state(trainer: Watched) -> dict[str, Tensor]:
     """Weights of model, penalties and critics."""
     return {
-        name: value.detach().clone()
-        for name, value in trainer.step_module.state_dict().items()
+        f"{part}.{name}": value.detach().clone()
+        for part in ("model", "objective")
+        for name, value in getattr(trainer, part).state_dict().items()
         if isinstance(value, Tensor)
     }
 
@@ -104,17 +119,17 @@ def are_alike(trainer: Watched) -> bool:
 
 
 @contextlib.contextmanager
-def connected(number: int, count: int, port: int) -> Iterator[None]:
-    """What a launcher sets, for `launch` to find."""
+def connected(number: int, count: int, port: int) -> Iterator[Fabric]:
+    """The processes, by what a launcher sets and `launch` finds."""
     if count == 1:
-        yield
+        yield launch()
         return
     os.environ.update(
         TORCHELASTIC_RUN_ID="test", RANK=str(number), LOCAL_RANK=str(number),
         WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count), GROUP_RANK="0",
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )  # fmt: skip
-    yield
+    yield launch()
     dist.destroy_process_group()
     for name in ("TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
         del os.environ[name]
@@ -145,9 +160,11 @@ def work(number: int, folder: Path, ports: dict[int, int]) -> None:
     for count in sorted(RANKS, reverse=True):
         if number >= count:
             return
-        with connected(number, count, ports[count]):
+        with connected(number, count, ports[count]) as fabric:
             for index, (name, objective) in enumerate(objectives.items()):
-                kept[name, count] = Trained.of(train(folder / f"{index}-{count}", objective))
+                kept[name, count] = Trained.of(
+                    train(fabric, folder / f"{index}-{count}", objective)
+                )
             ranks = Ranks(dist.group.WORLD if count > 1 else None)
             parts[count] = {
                 "batch norm": largest(ranks, batch_norm_apart),
@@ -155,9 +172,9 @@ def work(number: int, folder: Path, ports: dict[int, int]) -> None:
             }
             # a run that begins on four ranks goes on on two
             if count == 4:
-                train(folder / "resumed", objective, stop_at=STEPS // 2, save_every=0)
+                train(fabric, folder / "resumed", objective, stop_at=STEPS // 2, save_every=0)
             if count == 2:
-                resumed = state(train(folder / "resumed", objective, save_every=0))
+                resumed = state(train(fabric, folder / "resumed", objective, save_every=0))
     found: dict[str, Any] = {
         "resumed": distance(kept[name, 1].weights, resumed),
         "parts": parts,
@@ -188,15 +205,18 @@ def free_port() -> int:
     return port
 
 
-if __name__ == "__main__":
+def fork(count: int, work: Callable[..., None], *given: Any) -> None:
+    """Do some work in so many processes, by their numbers, and end when all have done it."""
     torch.set_num_threads(1)
-    place = Path(sys.argv[1])
-    ports = {count: free_port() for count in RANKS}
-    fork = multiprocessing.get_context("fork")  # before anything has run: torch is imported once
-    others = [fork.Process(target=work, args=(n, place, ports)) for n in range(1, max(RANKS))]
+    forking = multiprocessing.get_context("fork")  # before anything has run: one import of torch
+    others = [forking.Process(target=work, args=(n, *given)) for n in range(1, count)]
     for other in others:
         other.start()
-    work(0, place, ports)
+    work(0, *given)
     for other in others:
         other.join()
     sys.exit(max(other.exitcode or 0 for other in others))
+
+
+if __name__ == "__main__":
+    fork(max(RANKS), work, Path(sys.argv[1]), {count: free_port() for count in RANKS})

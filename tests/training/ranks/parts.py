@@ -12,7 +12,7 @@ import torch.distributed as dist
 from genzoo_rwae_plugins.penalties.mmd import mmd
 from torch import Tensor, nn
 
-from genzoo_rwae.ranks import Ranks, Split
+from genzoo_rwae.ranks import Ranks, RowShares
 from genzoo_rwae.training.batch_norm import normalised_over_ranks
 
 
@@ -52,7 +52,7 @@ def batch_norm_apart(ranks: Ranks) -> float:
     generator = torch.Generator().manual_seed(0)
     x_BCN = 3.0 + torch.randn(10, 2, 5, generator=generator)
     slope_BCN = torch.randn(10, 2, 5, generator=generator)
-    rows = Split(ranks, 10).rows
+    rows = RowShares(ranks, 10).rows
     found = []
     for x, slope, alone in ((x_BCN, slope_BCN, True), (x_BCN[rows], slope_BCN[rows], False)):
         layer, x = nn.BatchNorm1d(2), x.clone().requires_grad_()
@@ -69,12 +69,14 @@ def mmd_apart(ranks: Ranks) -> float:
     """How far the shared MMD of gathered rows is from that of one process, gradients as well."""
     generator = torch.Generator().manual_seed(0)
     q_BD, p_BD = torch.randn(2, 30, 3, generator=generator)
-    split, found = Split(ranks, 30), []
-    for rows, alone in ((slice(None), True), (split.rows, False)):
+    shares, found = RowShares(ranks, 30), []
+    for rows, alone in ((slice(None), True), (shares.rows, False)):
         q, p = (x[rows].clone().requires_grad_() for x in (q_BD, p_BD))
-        given = (q, p, True, None) if alone else (*split.gather(Both(q, p)).both, True, None, ranks)
+        given = (
+            (q, p, True, None) if alone else (*shares.gather(Both(q, p)).both, True, None, ranks)
+        )
         mmd(*given).square().backward()
-        cut, average = (split.rows, 1) if alone else (slice(None), ranks.count)
+        cut, average = (shares.rows, 1) if alone else (slice(None), ranks.count)
         found.append([mmd(*given), *(x.grad[cut] / average for x in (q, p))])
     return distance(*({str(i): v.detach() for i, v in enumerate(one)} for one in found))
 

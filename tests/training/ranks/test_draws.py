@@ -13,7 +13,7 @@ from torch import nn
 
 import genzoo_rwae as gz
 from genzoo_rwae.draws import RowDraws, normal_draws, shared_draws, uniform_draws
-from genzoo_rwae.ranks import Ranks, Split
+from genzoo_rwae.ranks import Ranks, RowShares
 from genzoo_rwae.training.step import _draws_of_one_rank
 
 ROWS, TOTAL = slice(2, 5), 7
@@ -100,8 +100,11 @@ def test_draws_for_another_number_of_rows_are_refused() -> None:
 def test_a_model_that_draws_otherwise_is_refused_on_several_ranks(
     draws: Callable[[torch.Generator], object], said: str
 ) -> None:
-    split = Split(OneOfTwo(), TOTAL)  # type: ignore[arg-type]
-    with pytest.raises(gz.PluginError, match=said), _draws_of_one_rank(whole(), split) as generator:
+    shares = RowShares(OneOfTwo(), TOTAL)  # type: ignore[arg-type]
+    with (
+        pytest.raises(gz.PluginError, match=said),
+        _draws_of_one_rank(whole(), shares) as generator,
+    ):
         draws(generator)
 
 
@@ -109,15 +112,15 @@ def test_a_model_that_draws_otherwise_is_refused_on_several_ranks(
 def test_every_row_of_a_batch_is_one_ranks(count: int) -> None:
     ranks = Ranks()
     ranks.count = count
-    split = Split(ranks, 10)
-    rows = [list(range(10))[split.rows_of(number)] for number in range(count)]
+    shares = RowShares(ranks, 10)
+    rows = [list(range(10))[shares.rows_of(number)] for number in range(count)]
     assert [row for of_rank in rows for row in of_rank] == list(range(10))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
 
 def test_what_is_no_dataclass_of_rows_cannot_be_gathered() -> None:
-    split = Split(OneOfTwo(), TOTAL)  # type: ignore[arg-type]
+    shares = RowShares(OneOfTwo(), TOTAL)  # type: ignore[arg-type]
     with pytest.raises(gz.PluginError, match="a list among the codes"):
-        split.gather([torch.zeros(4)])
+        shares.gather([torch.zeros(4)])
     with pytest.raises(gz.PluginError, match=r"a tensor \[3, 2\] among the codes of 4 sequences"):
-        split.gather(torch.zeros(3, 2))
+        shares.gather(torch.zeros(3, 2))

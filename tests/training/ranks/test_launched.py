@@ -50,6 +50,19 @@ def once(model, *_):
         Path("killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
 """
+SCRIPT = """\
+import torch.distributed as dist
+import genzoo_rwae as gz
+
+settings = {"train.steps": 2}
+model = gz.build("tiny.yaml", run="scripted", devices=2, settings=settings)
+options = dist.group.WORLD._get_backend(dist.group.WORLD._device_types[0]).options
+print("patience", round(options._timeout.total_seconds()))
+try:
+    gz.build("tiny.yaml", run="again", devices=2, settings=settings)
+except gz.SpecError:
+    print("refused", type(model).__name__)
+"""
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -142,4 +155,15 @@ def test_more_ranks_than_rows_are_refused(run: Run) -> None:
     words = ("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", "few", "--set", "data.batch=2")
     done = run(*words, "--devices", "3")
     assert done.returncode == 2
-    assert "a batch of 2 over 3 ranks" in done.stderr
+    assert done.stderr.count("a batch of 2 over 3 ranks") == 1
+
+
+@pytest.mark.slow
+def test_what_a_script_does_after_a_build_it_does_once_and_in_silence(
+    run: Run, place: Path
+) -> None:
+    (place / "script.py").write_text(SCRIPT)
+    done = run("script.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["patience", "1800", "refused", "Rwae"]
+    assert done.stderr == ""

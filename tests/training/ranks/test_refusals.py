@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,28 @@ def test_devices_that_torchrun_has_not_started_are_refused(monkeypatch: pytest.M
         launch(3)
 
 
+def test_processes_without_a_file_to_run_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    with pytest.raises(gz.SpecError, match=r"devices=2 from a notebook.*genzoo build SPEC --dev"):
+        launch(2)
+    assert launch(1).world_size == 1
+
+
+def test_a_second_build_on_several_ranks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    with pytest.raises(gz.SpecError, match=r"connected already.*one build on several ranks"):
+        launch(2)
+    assert launch().world_size == 1
+
+
+@pytest.mark.parametrize(("torchrun", "code"), [(True, 3), (False, 0)])
+def test_a_rank_leaves_with_the_code_of_an_error_only_where_a_launcher_wants_to_know(
+    monkeypatch: pytest.MonkeyPatch, torchrun: bool, code: int
+) -> None:
+    monkeypatch.setattr("torch.distributed.is_torchelastic_launched", lambda: torchrun)
+    assert several().silent_exit(3).code == code
+
+
 def test_one_device_is_this_process() -> None:
     assert launch().world_size == launch(1).world_size == 1
 
@@ -74,3 +97,4 @@ def test_only_a_lost_rank_is_told_as_one(ranks: Ranks, text: str, wanted: type[E
     assert type(caught.value) is wanted
     if wanted is gz.RunError:
         assert "rank 0 of 2: another rank has ended" in str(caught.value)
+        assert "not answered for 30 minutes" in str(caught.value)
