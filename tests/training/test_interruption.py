@@ -227,7 +227,9 @@ def test_data_that_vanish_in_mid_run_are_named_and_the_run_goes_on_when_they_are
     (tmp_path / "thief.py").write_text(THIEF)
     settings = {"data": {"use": "clips", "path": str(tmp_path / "clips"), "batch": 4}}
     zoo = gz.Zoo([str(tmp_path / "thief.py")], use_entry_points=False)
-    with pytest.raises(gz.DataError, match=r"clips/\d+/\d.png: .*No such file") as caught:
+    with pytest.raises(
+        gz.DataError, match=r"(?s)step \d+: .*clips/\d+/\d.png: .*goes on"
+    ) as caught:
         gz.build(tiny_spec, run=tmp_path / "run", settings=settings, zoo=zoo)
     assert caught.value.exit_code == 2
     RunFolder(tmp_path / "run").check_all()
@@ -237,13 +239,17 @@ def test_data_that_vanish_in_mid_run_are_named_and_the_run_goes_on_when_they_are
     assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step == 12
 
 
-def test_a_source_that_lets_an_error_of_the_system_through_is_answered_for() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [FileNotFoundError(2, "No such file or directory", "clip-7.npy"), gz.DataError("clip-7.npy")],
+)
+def test_what_a_source_says_of_data_that_are_gone_gets_step_and_advice(error: Exception) -> None:
     class Gone:
         def __len__(self) -> int:
             return 8
 
         def take(self, indices_B: object, /, *, draw: int = 0) -> gz.Batch:
-            raise FileNotFoundError(2, "No such file or directory", "clip-7.npy")
+            raise error
 
     with pytest.raises(gz.DataError, match=r"step 4: the data cannot .*clip-7\.npy.*goes on from"):
         Batches(Gone(), 2, seed=0).at(3)  # type: ignore[arg-type]
