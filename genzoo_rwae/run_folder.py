@@ -122,7 +122,8 @@ class RunFolder:
         """The folder for a spec: new, or of the same spec. To be called by who has locked it.
 
         Raises:
-            CheckpointError: its spec is damaged, and nothing says that it was this one.
+            CheckpointError: its spec is damaged, and nothing says that it was this one; or a
+                folder in it is a link.
             SpecError: the folder is of another spec (says what differs), or holds other things; or
                 the spec could not be read back.
         """

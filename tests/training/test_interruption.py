@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 
 import genzoo_rwae as gz
+from genzoo_rwae.evaluation import Splits
+from genzoo_rwae.run import open_splits
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import last_state, load_state
@@ -253,6 +255,22 @@ def test_what_a_source_says_of_data_that_are_gone_gets_step_and_advice(error: Ex
 
     with pytest.raises(gz.DataError, match=r"step 4: the data cannot .*clip-7\.npy.*goes on from"):
         Batches(Gone(), 2, seed=0).at(3)  # type: ignore[arg-type]
+
+
+def test_data_that_are_gone_when_they_are_to_be_measured_are_answered_for_as_well(
+    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> gz.Batch:
+        raise gz.DataError("clip-7.npy")
+
+    def splits_of(spec: gz.Spec) -> Splits:
+        splits = open_splits(spec)
+        monkeypatch.setattr(splits.validation, "take", gone)
+        return splits
+
+    monkeypatch.setattr("genzoo_rwae.run.open_splits", splits_of)
+    with pytest.raises(gz.DataError, match=r"step 1: the data cannot .*clip-7\.npy.*goes on from"):
+        gz.build(tiny_spec, run=tmp_path / "run", settings={"train.steps": 1})
 
 
 def test_no_space_left_on_the_device_is_said_in_words(
