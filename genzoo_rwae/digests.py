@@ -22,6 +22,7 @@ __all__ = ["DIGESTS", "Digest", "Digests"]
 DIGESTS = "digests.json"
 _FORMAT = 1
 _MOST_BYTES = 10_000_000  # far beyond what the files of any run need
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,21 @@ class Digest:
         return Digest(len(data), hashlib.sha256(data).hexdigest(), grows)
 
     @staticmethod
-    def of_file(path: Path) -> Digest:
-        """The digest of a file as it is."""
+    def of_file(path: Path, most: int | None = None, *, grows: bool = False) -> Digest:
+        """The digest of a file as it is, or of its first bytes; read in blocks."""
+        found, size = hashlib.sha256(), 0
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            return Digest(file.tell(), found)
+            while block := file.read(_BLOCK if most is None else min(_BLOCK, most - size)):
+                found.update(block)
+                size += len(block)
+        return Digest(size, found.hexdigest(), grows)
 
     def fits(self, path: Path) -> bool:
-        """Whether a file holds this."""
-        if self.grows:
-            with path.open("rb") as file:
-                return Digest.of(file.read(self.size), grows=True) == self
-        return path.stat().st_size == self.size and Digest.of_file(path) == self
+        """Whether a file holds this; one of another size than it is to have is not read."""
+        found = path.stat().st_size
+        if found < self.size or (found > self.size and not self.grows):
+            return False
+        return Digest.of_file(path, self.size, grows=self.grows) == self
 
 
 @dataclass
@@ -110,6 +114,10 @@ class Digests:
             f"If the change is yours and meant, take {self.file} away: nothing is checked then"
         )
 
+    def noted(self) -> list[Path]:
+        """All files that are vouched for, whether they are there or not."""
+        return [self.folder / name for name in self._read().files]
+
     def damaged(self) -> list[Path]:
         """All files that are there and are not what was written."""
         noted = {self.folder / name: digests for name, digests in self._read().files.items()}
@@ -152,7 +160,9 @@ class Digests:
             self._write(replace(noted, files=kept))
 
     def note(self, paths: Iterable[Path]) -> None:
-        """Vouch for some files as they are."""
+        """Vouch for some files as they are; where nothing is vouched for, for these neither."""
+        if not self.file.is_file():
+            return
         noted = self._read()
         noted.files |= {self._name(path): (Digest.of_file(path),) for path in paths}
         self._write(noted)

@@ -7,7 +7,7 @@ traceback, and leaves with `exit_code`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -122,6 +122,10 @@ class Problem:
     column: int = 0
     source: str = ""
     hint: str = ""
+
+    def said_by(self, plugin: object) -> Problem:
+        """The same, and who found it."""
+        return replace(self, message=f"{self.message} (says {plugin})")
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)

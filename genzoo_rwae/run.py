@@ -25,7 +25,7 @@ from genzoo_rwae.errors import CheckpointError, DataError, GenzooWarning, SpecEr
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.ranks import Ranks
-from genzoo_rwae.report.compose import compose_pictures, compose_report, compose_sounds
+from genzoo_rwae.report.compose import compose_report, draw
 from genzoo_rwae.run_evaluation import measure_again, measure_run, with_metrics
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.run_lock import locked
@@ -130,10 +130,7 @@ def build_spec(
             )
         model = assembled.model.cpu().eval()
         measure_run(spec, model, splits, run, outcome.step, console)
-        with run.drawn():
-            compose_pictures(model, splits, run.pictures, seed=spec.train.seed)
-            compose_sounds(model, splits, run.sounds, seed=spec.train.seed)
-            page = compose_report(run, spec, model, splits, finished=True)
+        page = draw(run, spec, model, splits)
         trainer.trackers.show(results_of(run, outcome.step))
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
         pass
@@ -246,8 +243,9 @@ def evaluate(
         model = load(run, zoo=zoo)
         splits = open_splits(spec)
         figures = measure_again(spec, chosen, model, splits, folder, console)
-        with folder.drawn():
+        with folder.redrawn(*folder.pages) as written:
             compose_report(folder, spec, model, splits, finished=True)
+            written += folder.pages
     return figures
 
 

@@ -7,17 +7,17 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genzoo_rwae.digests import DIGESTS, Digest, Digests
 from genzoo_rwae.errors import CheckpointError, GenzooWarning, RunError, SpecError
 from genzoo_rwae.files import why_not_written, write_atomic
-from genzoo_rwae.run_identity import identity_digest, is_said_alike, what_differs
+from genzoo_rwae.run_identity import digest_of, identity_digest, is_said_alike, what_differs
 from genzoo_rwae.run_lock import LOCK
 from genzoo_rwae.spec import render
-from genzoo_rwae.spec.located import read_yaml
+from genzoo_rwae.spec.located import parse_file, read_yaml
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RunFolder"]
 
-_PAGES = ("report.html", "README.md")
 _BUILD = "`genzoo build` with the run's spec and folder"
 # name of a file of a run folder -> what mends it
 _MENDS = {
@@ -93,6 +92,10 @@ class RunFolder:
         return self.path / "sounds"
 
     @property
+    def pages(self) -> tuple[Path, Path]:
+        return self.path / "report.html", self.path / "README.md"
+
+    @property
     def digests(self) -> Digests:
         return Digests(self.path)
 
@@ -119,12 +122,15 @@ class RunFolder:
         """The folder for a spec: new, or of the same spec. To be called by who has locked it.
 
         Raises:
-            CheckpointError: its spec is damaged, and nothing says that it was this one.
-            SpecError: the folder is of another spec (says what differs), or holds other things.
+            CheckpointError: its spec is damaged, and nothing says that it was this one; or a
+                folder in it is a link.
+            SpecError: the folder is of another spec (says what differs), or holds other things; or
+                the spec could not be read back.
         """
+        text = _readable(spec)
         run = RunFolder(path, identity_digest(spec))
-        run._check_links(run.state.parent, run.pictures, run.sounds, run.metrics)
-        text = render(spec).encode()
+        folders = [inside for inside in sorted(path.iterdir()) if inside.is_dir()]
+        run._check_links(run.state.parent, run.pictures, run.sounds, run.metrics, *folders)
         if run._has_lost_its_spec():
             said = f"{run.spec} was damaged, or changed by hand; it is written again from this spec"
             warnings.warn(GenzooWarning(said), stacklevel=2)
@@ -137,14 +143,17 @@ class RunFolder:
                     f"{path} is the run folder of another spec and is left as it is. Different "
                     f"are:\n  {listing}\ngive -o another folder"
                 )
+            # an option that is newer than the folder leaves it the run that it was
+            run = replace(run, spec_digest=run.digests.spec or digest_of(there))
             if is_said_alike(there, spec):
                 text = run.spec.read_bytes()  # as it is, with the origins of its values
         elif any(not _is_remnant(inside) for inside in path.iterdir()):
             raise SpecError(
                 f"{path} holds files and is no run folder; give -o a new or an empty folder"
             )
-        for remnant in (*path.glob(".*.tmp"), *path.glob("*/.*.tmp")):
-            remnant.unlink(missing_ok=True)
+        for folder in (path, run.state.parent, run.pictures, run.sounds):
+            for remnant in folder.glob(".*.tmp"):
+                remnant.unlink(missing_ok=True)
         run.digests.expect({run.spec: Digest.of(text)}, spec=run.spec_digest)
         write_atomic(run.spec, text)
         return run
@@ -189,17 +198,19 @@ class RunFolder:
 
     def check_shown(self) -> None:
         """`check` what a report is made of: figures, metrics, pictures and sounds."""
-        self.check(self.evaluation, self.measurement, self.metrics, *self._drawn_files())
+        self.check(self.evaluation, self.measurement, self.metrics, *self.drawings())
 
-    def _drawn_files(self) -> list[Path]:
-        found = (*self.pictures.glob("[!.]*"), *self.sounds.glob("[!.]*"))
-        return sorted(path for path in found if path.is_file())
+    def drawings(self) -> list[Path]:
+        """The pictures and sounds that are vouched for; what else lies beside them is not ours."""
+        return [p for p in self.digests.noted() if p.parent in (self.pictures, self.sounds)]
 
     def _say_if_unchecked(self) -> None:
-        if not self.digests.file.is_file():
+        noted = self.digests.noted()
+        unknown = [p for p in (self.model, self.state) if p.is_file() and p not in noted]
+        if unknown or not self.digests.file.is_file():
             said = (
-                f"{self.path} has no {DIGESTS}, as a run of genzoo-rwae 0.1 or one whose digests "
-                "were taken away: whether its files are damaged is not checked"
+                f"{self.path} has no {DIGESTS} of when it was trained, as a run of genzoo-rwae 0.1 "
+                "or one whose digests were taken away: whether its files are damaged is not checked"
             )
             warnings.warn(GenzooWarning(said), stacklevel=3)
 
@@ -256,12 +267,12 @@ class RunFolder:
         self.write(self.best, packed_weights(model))
 
     @contextmanager
-    def drawn(self) -> Iterator[None]:
-        """What is written inside, pictures to card, is vouched for when all of it is there."""
-        pages = [self.path / name for name in _PAGES]
-        self.digests.forget([*pages, *self._drawn_files()])
-        yield
-        self.digests.note([*(page for page in pages if page.is_file()), *self._drawn_files()])
+    def redrawn(self, *before: Path) -> Iterator[list[Path]]:
+        """Vouch for some files no more, and for those that the list gets when all are written."""
+        self.digests.forget(before)
+        written: list[Path] = []
+        yield written
+        self.digests.note(written)
 
     def truncate_metrics(self, step: int) -> None:
         """Drop rows of metrics.jsonl after a step: those steps will be taken again.
@@ -270,6 +281,7 @@ class RunFolder:
             CheckpointError: it is damaged.
         """
         if not self.metrics.is_file():
+            self.digests.forget([self.metrics])  # moved away: the next rows are other ones
             return
         self.check(self.metrics)
         kept = []
@@ -327,6 +339,24 @@ class RunFolder:
         self.write(self.evaluation, (json.dumps(figures, indent=2) + "\n").encode())
         noted = json.dumps({"step": step, "metrics": metrics}, indent=2) + "\n"
         self.write(self.measurement, noted.encode())
+
+
+def _readable(spec: Spec) -> bytes:
+    """The content of spec.yaml.
+
+    Raises:
+        SpecError: it is more than can be read: the run could be trained, and never opened again.
+    """
+    text = render(spec).encode()
+    try:
+        parse_file(text, "its spec.yaml", Path.cwd())
+    except SpecError as error:
+        raise SpecError(
+            "the run folder could not be opened again, for its spec.yaml, which has the names of "
+            f"all classes of the data under `resolved`, could not be read: {error}\nwanted fewer "
+            "or shorter names of classes"
+        ) from error
+    return text
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from genzoo_rwae import hookspecs
 from genzoo_rwae.catalogue import Entry, catalogue
 from genzoo_rwae.components import Component, summary_of
 from genzoo_rwae.description import Description, describe, source_of
-from genzoo_rwae.errors import GenzooError, PluginError
+from genzoo_rwae.errors import GenzooError, PluginError, SpecError
 from genzoo_rwae.paths import anchored
 from genzoo_rwae.plugin_calls import IMPORT, CallLog
 from genzoo_rwae.plugin_modules import (
@@ -325,6 +325,7 @@ class Zoo:
         Raises:
             PluginError: an implementation raised; says whose, and where. Its exit code is that of
                 a GenzooError that was raised.
+            SpecError: an implementation raised one with places in the spec; says whose.
         """
         results = []
         for plugin in self._plugins.values():
@@ -339,10 +340,12 @@ class Zoo:
                     for value in caller(**arguments):
                         found = list(value) if inspect.isgenerator(value) else value
                         results.append((plugin, found))
+            except SpecError as error:
+                if not any(problem.path for problem in error.problems):
+                    raise _of_plugin(plugin, hook, error) from error
+                raise SpecError([p.said_by(plugin) for p in error.problems]) from error
             except GenzooError as error:  # raised with a message for the user, so without its place
-                raise PluginError(
-                    f"{plugin}, in {hook}: {error}", exit_code=error.exit_code
-                ) from error
+                raise _of_plugin(plugin, hook, error) from error
             except Exception as error:
                 raise PluginError(f"{plugin} failed in {hook}: {reason_of(error)}") from error
         return results
@@ -394,3 +397,7 @@ class Zoo:
             f"registry.yaml says that {entry.module} offers the {entry.kind} '{entry.name}', "
             "but its hooks do not yield it"
         )
+
+
+def _of_plugin(plugin: Plugin, hook: str, error: GenzooError) -> PluginError:
+    return PluginError(f"{plugin}, in {hook}: {error}", exit_code=error.exit_code)

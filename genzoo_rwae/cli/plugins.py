@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
             typer.Option(
                 "--trace",
                 help="Show every call of a plugin, in order, with times; with a SPEC those of a "
-                "build of two steps, of which nothing is kept.",
+                "build of two steps, of which nothing is kept; its hooks are really called.",
             ),
         ] = False,
         as_json: AsJson = False,
@@ -76,12 +76,15 @@ def _load_those_of(spec: str, session: Session, *, rehearse: bool) -> None:
     import tempfile
     from pathlib import Path
 
+    from rich.console import Console
+
     from genzoo_rwae.run import build_spec
 
     # trackers would tell others of a run that is none
     loaded = load_spec(spec, zoo=session.zoo, settings=[*_REHEARSAL, "trackers=[]"])
+    quiet = Console(quiet=True)  # which would say where what is not kept lies
     with tempfile.TemporaryDirectory() as folder:
-        build_spec(loaded, Path(folder) / "run", session.zoo, session.console)
+        build_spec(loaded, Path(folder) / "run", session.zoo, quiet)
 
 
 def _calls(zoo: Zoo) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ __all__ = ["add_to"]
 def add_to(app: typer.Typer) -> None:
     @app.command()
     def report(context: typer.Context, run: Run) -> None:
-        """Draw the pictures of a run folder again and write its report.html and README.md."""
-        from genzoo_rwae.report.compose import compose_pictures, compose_report
+        """Draw pictures and sounds of a run folder again; write its report.html and README.md."""
+        from genzoo_rwae.report.compose import draw
         from genzoo_rwae.run import load, open_splits
         from genzoo_rwae.run_folder import RunFolder
         from genzoo_rwae.run_lock import locked
@@ -25,8 +25,5 @@ def add_to(app: typer.Typer) -> None:
         with locked(folder.path):
             folder.check(folder.evaluation, folder.metrics)
             model = load(run, zoo=session.zoo)
-            splits = open_splits(spec)
-            with folder.drawn():
-                compose_pictures(model, splits, folder.pictures, seed=spec.train.seed)
-                page = compose_report(folder, spec, model, splits, finished=True)
+            page = draw(folder, spec, model, open_splits(spec))
         print(page)

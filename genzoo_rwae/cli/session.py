@@ -167,8 +167,14 @@ def new_folder(path: Path, *, force: bool) -> Path:
     """A folder to write into.
 
     Raises:
-        SpecError: it holds something, and nobody said --force.
+        SpecError: it holds something, and nobody said --force; or it is a link in a run folder, of
+            whoever made that.
     """
+    if path.is_symlink() and (path.parent / "spec.yaml").is_file():
+        raise SpecError(
+            f"{path} is a link, to {path.readlink()}; what is written into a run folder stays in "
+            "it: take the link away, or give another place with -o"
+        )
     if path.exists() and not force and (not path.is_dir() or any(path.iterdir())):
         raise SpecError(f"{path} is there already; give another place with -o, or say --force")
     try:

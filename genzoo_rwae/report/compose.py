@@ -50,6 +50,7 @@ __all__ = [
     "compose_pictures",
     "compose_report",
     "compose_sounds",
+    "draw",
     "reconstruction_picture",
     "save_actions",
     "swap_all",
@@ -59,10 +60,23 @@ _ROWS = 6
 _HEARD = 2  # sequences: each is heard as it is, reconstructed, and swapped with the other
 
 
-def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed: int) -> None:
+def draw(run: RunFolder, spec: Spec, model: SequenceModel, splits: Splits) -> Path:
+    """Pictures, sounds, page and card of a run folder, which vouches for them; the page's path."""
+    seed = spec.train.seed
+    with run.redrawn(*run.pages, *run.drawings()) as written:
+        written += compose_pictures(model, splits, run.pictures, seed=seed)
+        written += compose_sounds(model, splits, run.sounds, seed=seed)
+        page = compose_report(run, spec, model, splits, finished=True)
+        written += run.pages
+    return page
+
+
+def compose_pictures(
+    model: SequenceModel, splits: Splits, folder: Path, *, seed: int
+) -> list[Path]:
     """Reconstructions, swap grid, samples and long roll-outs of a model, into a folder.
 
-    Of a model with actions, a gallery of them as well.
+    Of a model with actions, a gallery of them as well. Returns the paths of all.
     """
     data: SequenceData = splits.test if len(splits.test) else splits.train
     batch = data.take(spread_indices(len(data), 2 * _ROWS))
@@ -72,33 +86,41 @@ def compose_pictures(model: SequenceModel, splits: Splits, folder: Path, *, seed
     picture = reconstruction_picture(
         model, rows_RT, lengths_B[:_ROWS], step_generator(seed, "measure", 2)
     )
-    save_png(picture, folder / "reconstruction.png")
+    written = [save_png(picture, folder / "reconstruction.png")]
     lengths = lengths_B[:_ROWS], lengths_B[-_ROWS:]
     clips = rows_RT, columns_CT, swap_all(model, rows_RT, columns_CT, *lengths)
-    save_png(swap_sheet(*clips, *lengths, display=display), folder / "swap.png")
-    save_gif(swap_grid(*clips, *lengths, display=display), folder / "swap.gif")
+    written += [
+        save_png(swap_sheet(*clips, *lengths, display=display), folder / "swap.png"),
+        save_gif(swap_grid(*clips, *lengths, display=display), folder / "swap.gif"),
+    ]
     generator = step_generator(seed, "measure", 1)
     samples_BT = model.sample(_ROWS, generator=generator).x_BT
-    save_png(clip_rows(samples_BT, display=display), folder / "sample.png")
-    save_gif(clip_film(samples_BT, display=display), folder / "sample.gif")
+    written += [
+        save_png(clip_rows(samples_BT, display=display), folder / "sample.png"),
+        save_gif(clip_film(samples_BT, display=display), folder / "sample.gif"),
+    ]
     length = 4 * model.info.length
     long_BT = model.sample(_ROWS, length, generator=generator).x_BT
     said = f"Samples of {length} steps; the model was trained on {model.info.length}."
-    save_png(clip_rows(long_BT, display=display), folder / "rollout.png", caption=said)
-    save_gif(clip_film(long_BT, display=display), folder / "rollout.gif", caption=said)
+    written += [
+        save_png(clip_rows(long_BT, display=display), folder / "rollout.png", caption=said),
+        save_gif(clip_film(long_BT, display=display), folder / "rollout.gif", caption=said),
+    ]
     if found := found_actions(model, data, seed=seed):
-        save_actions(found, folder)
+        written += save_actions(found, folder)
+    return written
 
 
-def compose_sounds(model: SequenceModel, splits: Splits, folder: Path, *, seed: int) -> None:
+def compose_sounds(model: SequenceModel, splits: Splits, folder: Path, *, seed: int) -> list[Path]:
     """Of data that are sound: two sequences, reconstructed and swapped, and samples, as wav files.
 
-    Reconstructions and swaps keep the phase of the sequence that gives the motion.
+    Reconstructions and swaps keep the phase of the sequence that gives the motion. Returns the
+    paths of all.
     """
     data: SequenceData = splits.test if len(splits.test) else splits.train
     display = model.info.display
     if display is None or display.form != "spectrogram":
-        return
+        return []
     batch = data.take(spread_indices(len(data), _HEARD))
     x_BT, lengths_B = model.prepare(batch.x_BT), batch.lengths_B
     swapped_RCT = swap_all(model, x_BT, x_BT, lengths_B, lengths_B)
@@ -112,9 +134,11 @@ def compose_sounds(model: SequenceModel, splits: Splits, folder: Path, *, seed: 
             name = f"reconstruction-{i}" if i == j else f"swap-{i}-{j}"
             heard[name] = swapped_RCT[row, column, : int(lengths_B[column])], j
         heard[f"original-{i}"] = batch.x_BT[row, : int(lengths_B[row])], i
-    for name, (x_T, like) in heard.items():
-        if sound := data.sound(x_T, like=like):
-            save_wav(sound, folder / f"{name}.wav")
+    return [
+        save_wav(sound, folder / f"{name}.wav")
+        for name, (x_T, like) in heard.items()
+        if (sound := data.sound(x_T, like=like))
+    ]
 
 
 def reconstruction_picture(

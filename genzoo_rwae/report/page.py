@@ -25,7 +25,6 @@ from genzoo_rwae.files import write_atomic
 from genzoo_rwae.report.curves import History, read_history, training_curves
 from genzoo_rwae.report.facts import RunFacts
 from genzoo_rwae.report.figures import ShownFigure, read_figures
-from genzoo_rwae.spec.limits import MAX_BYTES
 from genzoo_rwae.spec.located import read_yaml
 
 __all__ = ["Picture", "read_pictures", "run_name", "write_report"]
@@ -36,6 +35,7 @@ _NO_PICTURE = (
     ValueError, EOFError, struct.error,
 )  # fmt: skip
 _SUFFIXES = (".png", ".gif", ".jpg", ".jpeg", ".webp")
+_MOST_OF_SPEC = 250_000  # bytes; nobody scrolls further
 _LARGEST_PICTURE = 8 * 2**20  # bytes; the page should still open at once
 _CAPTIONS = {
     "reconstruction": "Each sequence above its reconstruction, time from left to right.",
@@ -231,4 +231,4 @@ def _text(path: Path) -> str:
     if not path.is_file():
         return ""
     with path.open("rb") as file:
-        return file.read(MAX_BYTES).decode("utf-8", "replace")
+        return file.read(_MOST_OF_SPEC).decode("utf-8", "replace")

@@ -83,10 +83,7 @@ def load_spec(
         resolver.problems += _whole(spec, resolver.places)
     if not resolver.problems:
         for plugin, problems in zoo.call("genzoo_check_spec", spec=spec):
-            resolver.problems += [
-                replace(problem, message=f"{problem.message} (says {plugin})")
-                for problem in problems or []
-            ]
+            resolver.problems += [problem.said_by(plugin) for problem in problems or []]
     if resolver.problems:
         raise SpecError(in_order(resolver.problems))
     assert spec is not INVALID

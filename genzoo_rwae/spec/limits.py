@@ -1,7 +1,8 @@
 """What no spec is beyond, and a YAML scanner that gives up there: a stranger's text costs nothing.
 
-Every limit is many times what the largest spec has (a resolved one, with the classes of its data).
-All of them together keep reading a file under a second, whatever is in it.
+What a person writes is far from every limit. What `genzoo build` notes under `resolved` has the
+names of all classes of the data: it may be larger, and a build that would write what cannot be read
+back is refused (run_folder.py). All limits together keep reading a file under two seconds.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from genzoo_rwae.errors import shown
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "MAX_NOTED",
     "MAX_PROBLEMS",
     "MAX_VALUES",
     "BoundedScanner",
     "unspeakable",
 ]
 
-MAX_BYTES = 250_000
+MAX_BYTES = 1_000_000
 MAX_VALUES = 10_000  # an alias bomb reaches this before it reaches memory
+MAX_NOTED = 20_000  # with those under `resolved`, which nobody validates one by one
 MAX_DEPTH = 40
 MAX_PROBLEMS = 100  # nobody reads more, and each looks for the nearest known name
-_MAX_TOKENS = 4 * MAX_VALUES + 1_000  # `key: value` is four
+_MAX_TOKENS = 2 * (MAX_VALUES + MAX_NOTED) + 1_000  # `key: value` is four, an item of a list two
 _WIDEST = 2**64
 
 

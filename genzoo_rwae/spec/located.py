@@ -18,13 +18,14 @@ from genzoo_rwae.paths import home
 from genzoo_rwae.spec.limits import (
     MAX_BYTES,
     MAX_DEPTH,
+    MAX_NOTED,
     MAX_PROBLEMS,
     MAX_VALUES,
     BoundedScanner,
     unspeakable,
 )
 
-__all__ = ["Located", "Place", "apply_settings", "find_spec", "merge", "read_yaml"]
+__all__ = ["Located", "Place", "apply_settings", "find_spec", "merge", "parse_file", "read_yaml"]
 
 _SOURCE = 200  # characters of a line that a problem shows
 _PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
@@ -117,14 +118,20 @@ def read_yaml(path: Path) -> Located:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)  # not its size: some files tell none
-        if len(raw) > MAX_BYTES:
-            raise SpecError(f"{name}: more than {MAX_BYTES:,} bytes; no spec is that large")
-        text = raw.decode("utf-8")
     except OSError as error:
         raise SpecError(f"{name}: cannot be read: {error.strerror}") from error
+    return parse_file(raw, name, path.resolve().parent)
+
+
+def parse_file(raw: bytes, name: str, folder: Path) -> Located:
+    """Parse the content of a file; `name` stands for it in messages. Raises as `read_yaml`."""
+    if len(raw) > MAX_BYTES:
+        raise SpecError(f"{name}: more than {MAX_BYTES:,} bytes; no spec is that large")
+    try:
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SpecError(f"{name}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    return parse_yaml(text, name, path.resolve().parent)
+    return parse_yaml(text, name, folder)
 
 
 def parse_yaml(text: str, name: str, folder: Path) -> Located:
@@ -160,7 +167,7 @@ class _Reader:
     def __init__(self, name: str, folder: Path, lines: Sequence[str]) -> None:
         self.name, self.folder, self.lines = name, folder, lines
         self.problems: list[Problem] = []
-        self.count = 0
+        self.count = self.count_noted = 0
 
     def place(self, node: Node) -> Place:
         line, column = node.start_mark.line, node.start_mark.column
@@ -170,13 +177,18 @@ class _Reader:
 
     def read(self, node: Node, path: str, depth: int, key: Place | None) -> Located:
         place = self.place(node)
-        self.count += 1
-        if self.count > MAX_VALUES or depth > MAX_DEPTH:
+        if path.startswith("resolved"):
+            self.count_noted += 1
+        else:
+            self.count += 1
+        too_many = self.count > MAX_VALUES or self.count + self.count_noted > MAX_NOTED
+        if too_many or depth > MAX_DEPTH:
+            most = MAX_NOTED if path.startswith("resolved") else MAX_VALUES
             raise SpecError(
                 [
                     place.problem(
                         path,
-                        f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels; "
+                        f"more than {most:,} values or {MAX_DEPTH} levels; "
                         "no spec is that large (aliases count as often as they are used)",
                     )
                 ]

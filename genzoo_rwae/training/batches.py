@@ -11,9 +11,25 @@ from genzoo_rwae.errors import DataError
 from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.training.randomness import epoch_order
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "taken"]
 
 _ALL = slice(None)
+
+
+def taken(data: SequenceData, indices_B: np.ndarray, *, step: int, draw: int = 0) -> Batch:
+    """Some sequences of a split, while a run is at `step`.
+
+    Raises:
+        DataError: a file that was there when the run began cannot be read.
+    """
+    try:
+        return data.take(indices_B, draw=draw)
+    except (OSError, DataError) as error:
+        raise DataError(
+            f"step {step}: the data cannot be read any more: {error}; wanted the files "
+            "that there were when the run began: bring them back, and the same command goes on "
+            "from the last checkpoint"
+        ) from error
 
 
 class Batches:
@@ -35,19 +51,9 @@ class Batches:
         return indices_B
 
     def at(self, step: int, rows: slice = _ALL) -> Batch:
-        """The batch of one step, or some rows of it.
-
-        Raises:
-            DataError: a file that was there when the run began cannot be read.
-        """
-        try:
-            return self.data.take(self.indices(step)[rows], draw=step // self.per_epoch + 1)
-        except OSError as error:
-            raise DataError(
-                f"step {step + 1}: the data cannot be read any more: {error}; wanted the files "
-                "that there were when the run began: bring them back, and the same command goes on "
-                "from the last checkpoint"
-            ) from error
+        """The batch of one step, or some rows of it. Raises as `taken`."""
+        draw = step // self.per_epoch + 1
+        return taken(self.data, self.indices(step)[rows], draw=draw, step=step + 1)
 
     def start(self, step: int, end: int | None, rows: slice = _ALL) -> Iterator[Batch]:
         """Batches from `step` on, up to `end`, the next one made while this one is used."""

@@ -24,7 +24,7 @@ from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
 from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.training.batch_norm import normalised_over_ranks
-from genzoo_rwae.training.batches import Batches
+from genzoo_rwae.training.batches import Batches, taken
 from genzoo_rwae.training.checkpoint import State, last_state, save_state
 from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.precision import choose_execution
@@ -267,7 +267,7 @@ class Trainer:
         starts = range(0, max(count - size, 0) + 1, size)
         totals: dict[str, float] = {}
         for start in starts:
-            batch = self.validation.take(indices_N[start : start + size])
+            batch = taken(self.validation, indices_N[start : start + size], step=self.step)
             loss, figures = self.step_module(batch, 1.0, generator)
             with self.execution.autocast():
                 mse = self.model.reconstruct(batch.x_BT, batch.lengths_B).mse_B.mean()

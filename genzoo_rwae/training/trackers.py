@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genzoo_rwae.errors import GenzooError
+from genzoo_rwae.errors import GenzooError, OptionError
 from genzoo_rwae.plugin_modules import reason_of
 
 if TYPE_CHECKING:
@@ -47,8 +47,14 @@ class Trackers:
     """
 
     def __init__(self, parts: Sequence[Part], run: Path, say: Callable[[str], None]) -> None:
-        self._named = [(part, part(run)) for part in parts]
+        self._named: list[tuple[Part, Any]] = []
         self._say = say
+        try:
+            for part in parts:
+                self._open(part, run)
+        except BaseException:
+            self.close()
+            raise
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Tell all of a row of metrics.jsonl."""
@@ -63,6 +69,14 @@ class Trackers:
         self._tell("close")
         self._named = []
 
+    def _open(self, part: Part, run: Path) -> None:
+        try:
+            self._named.append((part, part(run)))
+        except OptionError:
+            raise
+        except Exception as error:  # whatever a service raises that cannot be reached
+            self._say_of(part, error)
+
     def _tell(self, method: str, *what: object) -> None:
         for part, tracker in tuple(self._named):
             tell = getattr(tracker, method, None)
@@ -71,12 +85,15 @@ class Trackers:
             try:
                 (tell or getattr(tracker, method))(*what)
             except Exception as error:  # whatever a service or a full disk raises there
-                reason = str(error) if isinstance(error, GenzooError) else reason_of(error)
-                self._say(
-                    f"the tracker '{part.name}' of {part.registered.plugin} failed and is told "
-                    f"nothing more: {reason}"
-                )
+                self._say_of(part, error)
                 self._named = [(p, t) for p, t in self._named if t is not tracker]
+
+    def _say_of(self, part: Part, error: Exception) -> None:
+        reason = str(error) if isinstance(error, GenzooError) else reason_of(error)
+        self._say(
+            f"the tracker '{part.name}' of {part.registered.plugin} failed and is told "
+            f"nothing more: {reason}"
+        )
 
 
 def results_of(run: RunFolder, step: int) -> Results:

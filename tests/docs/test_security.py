@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from genzoo_rwae.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_VALUES
+from genzoo_rwae.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NOTED, MAX_VALUES
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
@@ -24,5 +24,6 @@ def test_every_point_of_a_list_names_its_test() -> None:
 
 
 def test_limits_are_those_of_the_code() -> None:
-    for limit in (f"{MAX_BYTES // 1000} kB", f"{MAX_VALUES:,} values", f"{MAX_DEPTH} levels"):
+    values = (f"{MAX_VALUES:,} values", f"{MAX_NOTED:,} with what")
+    for limit in (f"{MAX_BYTES // 10**6} MB", *values, f"{MAX_DEPTH} levels"):
         assert limit in TEXT

@@ -121,6 +121,22 @@ def test_a_file_is_forgotten_and_noted_as_it_is(digests: Digests) -> None:
     assert not digests.is_sound(path)
 
 
+def test_a_size_that_is_claimed_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(b"one\n")
+    assert not Digest(10**15, Digest.of(b"one\n").sha256, grows=True).fits(path)
+    with path.open("r+b") as file:
+        file.truncate(10**12)
+    assert not Digest.of(b"one\n").fits(path)
+    assert Digest.of(b"one\n", grows=True).fits(path)
+
+
+def test_where_nothing_is_vouched_for_nothing_is_noted_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    Digests(tmp_path).note([tmp_path / "file"])
+    assert not (tmp_path / "digests.json").exists()
+
+
 def test_the_spec_is_kept_until_another_is_said(digests: Digests) -> None:
     digests.expect({}, spec="abc")
     write(digests, "file", b"third")

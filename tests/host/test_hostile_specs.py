@@ -226,6 +226,7 @@ BOMBS = {
     "comments": "# c\n" * (MAX_BYTES // 4),
     "blanks": "\n" * MAX_BYTES,
     "word": "name: " + "x" * (MAX_BYTES - 6),
+    "noted": "resolved: {data: [" + "1, " * 19_990 + "]}",
     "words": "name: " + "x " * (MAX_BYTES // 2 - 3),
     "key": "x" * (MAX_BYTES - 3) + ": 1",
     "name of a part": "data: " + "m" * (MAX_BYTES - 6),

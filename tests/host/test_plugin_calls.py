@@ -131,6 +131,7 @@ def test_the_trace_of_a_spec_shows_every_call_of_a_build_and_keeps_nothing(
     assert [(row["hook"], row["calls"]) for row in mine] == [
         ("import", 1), ("genzoo_penalties", 1), ("genzoo_check_spec", 1), ("genzoo_step_done", 2),
     ]  # fmt: skip
+    assert "open" not in ended.err, "what is not kept cannot be opened"
     assert mine[-1]["seconds"] >= 0.06
     assert 0.04 <= mine[-1]["longest"] < mine[-1]["seconds"]
     after = [path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts]
@@ -186,6 +187,18 @@ def test_a_problem_that_a_plugin_finds_says_who_found_it(genzoo: Genzoo, spec: P
         f"train.seed: no luck (says plugin 'picky' ({path}))"
         in genzoo("check", spec, "-p", path).err
     )
+
+
+def test_a_problem_that_a_plugin_raises_keeps_its_place_and_says_who_found_it(
+    genzoo: Genzoo, spec: Path, write: Write
+):
+    head = "from genzoo_rwae.errors import SpecError"
+    body = "raise SpecError([spec.problem('train.seed', 'no luck')])"
+    path = write("picky.py", hook("genzoo_check_spec", "spec", body, head))
+    ended = genzoo("check", spec, "-p", path)
+    assert ended.code == 2
+    assert re.search(rf"train\.seed: no luck \(says plugin 'picky' \({path}\)\)", ended.err)
+    assert "in genzoo_check_spec" not in ended.err
 
 
 def test_an_error_for_the_user_out_of_a_component_says_whose_it_is(

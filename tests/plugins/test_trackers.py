@@ -9,6 +9,7 @@ import time
 import wave
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from genzoo_rwae_plugins.trackers.rows import numbers_of
 from PIL import Image
 
 import genzoo_rwae as gz
-from genzoo_rwae.training.trackers import Results, results_of
+from genzoo_rwae.training.trackers import Results, Trackers, results_of
 
 ROWS: list[dict[str, Any]] = [
     {"step": 1, "epoch": 0, "split": "train", "loss": 3.0, "note": "text"},
@@ -94,6 +95,15 @@ def test_steps_that_are_taken_again_are_hidden_in_tensorboard(run: Path, results
     tell(made("tensorboard", run), results, again)
     found = events(run)
     assert [(e.step, e.value) for e in found.Scalars("train/loss")] == [(1, 3.0), (10, 9.0)]
+
+
+def test_results_of_a_run_that_took_no_step_hide_no_row_of_before(
+    run: Path, results: Results
+) -> None:
+    pytest.importorskip("tensorboard", reason="extra tensorboard")
+    tell(made("tensorboard", run), results)
+    tell(made("tensorboard", run), results, rows=[])
+    assert [e.step for e in events(run).Scalars("train/loss")] == [1, 10]
 
 
 # -- wandb and trackio --------------------------------------------------------------------------
@@ -177,6 +187,17 @@ def test_a_run_that_goes_on_is_the_same_run_for_wandb(
     assert len(set(starts)) == 1
 
 
+def test_what_tells_a_run_from_others_is_written_through_no_link(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = SimpleNamespace(init=lambda **options: None)
+    monkeypatch.setitem(sys.modules, "trackio", package)
+    (run / "tracked-as.txt").symlink_to(run / "mine.txt")
+    made("trackio", run)
+    assert not (run / "mine.txt").exists()
+    assert len((run / "tracked-as.txt").read_text()) == 8
+
+
 def test_trackio_has_rows_figures_pictures_films_and_sounds(
     run: Path, results: Results, offline: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +249,8 @@ class Spy:
 
     def __init__(self, run, /, *, fails: str = ""):
         self.path, self.fails = run / "spied.txt", fails
+        if fails == "made":
+            self.note("made")
 
     def note(self, word):
         with self.path.open("a") as file:
@@ -278,6 +301,18 @@ def spied(tmp_path: Path) -> Callable[..., tuple[list[str], str]]:
     return build
 
 
+def test_trackers_that_are_open_are_closed_where_a_later_one_cannot_be_had(tmp_path: Path) -> None:
+    def lacking(run: Path) -> None:
+        raise gz.OptionError("needs pip install")
+
+    told: list[str] = []
+    first = SimpleNamespace(close=lambda: told.append("close"))
+    parts: Any = [lambda run: first, lacking]
+    with pytest.raises(gz.OptionError):
+        Trackers(parts, tmp_path, told.append)
+    assert told == ["close"]
+
+
 def test_a_tracker_is_told_rows_then_results_then_the_end(spied: Any) -> None:
     told, _ = spied()
     pictures = "reconstruction.png rollout.gif rollout.png sample.gif sample.png swap.gif swap.png"
@@ -296,7 +331,7 @@ def test_a_tracker_is_told_the_end_of_a_run_that_failed(
     assert (tmp_path / "run" / "spied.txt").read_text() == "close\n"
 
 
-@pytest.mark.parametrize("fails", ["log", "show", "close"])
+@pytest.mark.parametrize("fails", ["made", "log", "show", "close"])
 def test_a_tracker_that_fails_is_named_and_dropped_and_the_run_ends(
     fails: str, spied: Any, tmp_path: Path
 ) -> None:

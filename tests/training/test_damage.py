@@ -15,6 +15,8 @@ import genzoo_rwae as gz
 from genzoo_rwae.cli import main
 from genzoo_rwae.errors import GenzooWarning
 from genzoo_rwae.evaluation.measured_run import read_run
+from genzoo_rwae.files import write_atomic
+from genzoo_rwae.report import compose
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.run_lock import locked
 from genzoo_rwae.training.checkpoint import last_state, load_state
@@ -198,6 +200,22 @@ def test_a_folder_without_digests_is_loaded_and_it_is_said_that_nothing_was_chec
         gz.load(run)
 
 
+def test_a_folder_without_digests_stays_unchecked_when_it_was_measured_again(run: Path) -> None:
+    (run / "digests.json").unlink()
+    for _ in range(2):
+        with pytest.warns(GenzooWarning, match="is not checked"):
+            gz.evaluate(run)
+
+
+def test_metrics_that_were_moved_away_are_not_missed_after_a_kill(run: Path) -> None:
+    folder = RunFolder(run)
+    folder.metrics.unlink()
+    folder.truncate_metrics(6)
+    folder.append_metrics({"step": 7})
+    folder.check(folder.metrics)
+    folder.truncate_metrics(6)
+
+
 def test_check_names_every_damaged_file_of_a_run_at_once(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +228,25 @@ def test_check_names_every_damaged_file_of_a_run_at_once(
     assert f"{run / 'report.html'} is not what genzoo wrote" in said
     assert f"{run / 'pictures' / 'sample.png'} is not what genzoo wrote" in said
     assert "`genzoo report` with the run's folder writes it again" in said
+
+
+def test_damaged_sounds_are_written_again_by_report(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heard(model: object, splits: object, folder: Path, *, seed: int) -> list[Path]:
+        return [write_atomic(folder / "swap.wav", b"sound")]
+
+    monkeypatch.setattr(compose, "compose_sounds", heard)
+    for content in (b"sound", b"sOund"):
+        (run / "sounds").mkdir(exist_ok=True)
+        (run / "sounds" / "swap.wav").write_bytes(content)
+        with pytest.raises(SystemExit) as left:
+            main(["report", str(run)])
+        assert left.value.code == 0
+        assert (run / "sounds" / "swap.wav").read_bytes() == b"sound"
+    flip(run / "sounds" / "swap.wav")
+    with pytest.raises(gz.CheckpointError, match=r"swap\.wav is not what genzoo wrote"):
+        RunFolder.open(run).check_shown()
 
 
 def test_a_run_that_is_being_built_can_be_read_and_nothing_else(

@@ -10,6 +10,7 @@ import shutil
 import struct
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ from ruamel.yaml import YAML
 from safetensors.torch import save as save_tensors
 
 import genzoo_rwae as gz
+from genzoo_rwae.cli import main
 from genzoo_rwae.evaluation.measured_run import read_run
 from genzoo_rwae.evaluation.tables import compare, markdown_table
+from genzoo_rwae.report.compose import draw
 from genzoo_rwae.report.page import write_report
+from genzoo_rwae.run import open_splits
 from genzoo_rwae.run_folder import RunFolder
+from genzoo_rwae.run_identity import digest_of
 from genzoo_rwae.training.checkpoint import load_state, load_weights
 
 
@@ -163,6 +168,35 @@ def test_a_state_of_another_optimiser_does_not_fit(
         gz.build(tiny_spec, run=run, settings=settings)
 
 
+# -- runs of an older version ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def older(run: Path) -> Path:
+    """The run as it was before `floor`, an option of the static code's head, was there."""
+    tree = YAML(typ="safe", pure=True).load((run / "spec.yaml").read_text())
+    assert tree["model"]["static"]["head"].pop("floor") == -12.0
+    (run / "spec.yaml").write_text(json.dumps(tree))
+    path = run / "checkpoints" / "last.pt"
+    torch.save({**vars(load_state(path)), "format": 1, "spec": digest_of(tree)}, path)
+    return run
+
+
+def test_a_run_from_before_an_option_was_there_goes_on(older: Path, tiny_spec: Path) -> None:
+    settings = {"train.steps": 2, "evaluate": ["reconstruction"]}
+    spec = gz.load_spec(tiny_spec, settings=settings)
+    state = load_state(older / "checkpoints" / "last.pt")
+    for _ in range(2):  # the second time spec.yaml has it
+        assert RunFolder.prepare(older, spec).spec_digest == state.spec
+        assert "floor: -12.0" in (older / "spec.yaml").read_text()
+
+
+def test_a_newer_option_that_is_said_makes_it_another_run(older: Path, tiny_spec: Path) -> None:
+    settings = {"train.steps": 2, "evaluate": ["reconstruction"], "model.static.head.floor": -9.0}
+    with pytest.raises(gz.SpecError, match=r"model\.static\.head\.floor: only here"):
+        RunFolder.prepare(older, gz.load_spec(tiny_spec, settings=settings))
+
+
 # -- texts ----------------------------------------------------------------------------------------
 
 JUNK: tuple[object, ...] = (
@@ -251,6 +285,35 @@ def test_a_spec_that_would_unfold_costs_the_page_nothing(run: Path) -> None:
         assert page.stat().st_size < 10**6
 
 
+def noted(spec: gz.Spec, classes: list[str]) -> gz.Spec:
+    """A spec with what a build of data with these classes notes."""
+    return replace(spec, resolved={"data": {"factors": [{"name": "word", "classes": classes}]}})
+
+
+def test_what_a_run_notes_of_its_data_may_be_larger_than_a_spec(
+    tiny_spec: Path, tmp_path: Path
+) -> None:
+    classes = [f"{number:040}" for number in range(12_000)]
+    spec = noted(gz.load_spec(tiny_spec), classes)
+    (tmp_path / "run").mkdir()
+    run = RunFolder.prepare(tmp_path / "run", spec)
+    assert run.spec.stat().st_size > 500_000
+    assert gz.load_spec(run.spec).resolved == spec.resolved
+
+
+@pytest.mark.parametrize("classes", [["x" * 1_000_000], ["x"] * 20_000], ids=["long", "many"])
+def test_what_could_not_be_read_back_is_refused_before_it_is_written(
+    tiny_spec: Path, tmp_path: Path, classes: list[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(
+        gz.SpecError, match=r"(?s)could not be opened again.*fewer or shorter names"
+    ):
+        RunFolder.prepare(run, noted(gz.load_spec(tiny_spec), classes))
+    assert list(run.iterdir()) == []
+
+
 # -- links and sizes ------------------------------------------------------------------------------
 
 
@@ -259,7 +322,8 @@ def test_nothing_is_written_through_a_link(run: Path, tmp_path: Path, tiny_spec:
     outside.mkdir()
     mine = outside / "mine"
     mine.write_text("mine\n")
-    for name in ("metrics.jsonl", "checkpoints", "pictures"):
+    (run / "tensorboard").mkdir()
+    for name in ("metrics.jsonl", "checkpoints", "pictures", "tensorboard"):
         kept = tmp_path / "kept"
         (run / name).rename(kept)
         (run / name).symlink_to(mine if "." in name else outside)
@@ -273,6 +337,31 @@ def test_nothing_is_written_through_a_link(run: Path, tmp_path: Path, tiny_spec:
     gz.build(tiny_spec, run=run, settings=settings)
     assert mine.read_text() == "mine\n"
     assert [path.name for path in outside.iterdir()] == ["mine"]
+
+
+def test_a_verb_writes_nothing_through_a_link_of_a_run_folder(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (run / "sample-0").symlink_to(outside)
+    with pytest.raises(SystemExit) as left:
+        main(["sample", str(run), "--force"])
+    assert left.value.code == 2
+    assert "sample-0 is a link, to" in capsys.readouterr().err
+    assert list(outside.iterdir()) == []
+
+
+def test_what_a_killed_build_left_is_taken_away_in_the_run_folder_alone(
+    run: Path, tmp_path: Path, tiny_spec: Path
+) -> None:
+    settings = {"train.steps": 2, "evaluate": ["reconstruction"]}
+    spec = gz.load_spec(tiny_spec, settings=settings)
+    for folder in ("", "checkpoints", "pictures", "mine"):
+        (run / folder).mkdir(exist_ok=True)
+        (run / folder / ".left.tmp").touch()
+    RunFolder.prepare(run, spec)
+    assert list(run.rglob(".*.tmp")) == [run / "mine" / ".left.tmp"]
 
 
 def test_a_run_whose_files_are_links_is_read_as_hubs_keep_it(run: Path, tmp_path: Path) -> None:
@@ -290,6 +379,20 @@ def test_a_picture_beyond_the_page_is_not_read(run: Path) -> None:
     os.mkfifo(run / "pictures" / "pipe.png")
     text = write_report(run).read_text()
     assert "953674 MB, too large for this page" in text
+
+
+def test_what_lies_beside_the_pictures_is_neither_read_nor_vouched_for(
+    built: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(built, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    with (folder.pictures / "huge.png").open("wb") as file:
+        file.truncate(10**12)
+    spec = gz.load_spec(folder.spec)
+    draw(folder, spec, gz.load(folder.path), open_splits(spec))
+    drawn = [path.name for path in folder.drawings()]
+    assert "swap.png" in drawn
+    assert "huge.png" not in drawn
 
 
 def test_weights_of_the_model_itself_are_read(run: Path) -> None:

@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 
 import genzoo_rwae as gz
+from genzoo_rwae.evaluation import Splits
+from genzoo_rwae.run import open_splits
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import last_state, load_state
@@ -227,7 +229,9 @@ def test_data_that_vanish_in_mid_run_are_named_and_the_run_goes_on_when_they_are
     (tmp_path / "thief.py").write_text(THIEF)
     settings = {"data": {"use": "clips", "path": str(tmp_path / "clips"), "batch": 4}}
     zoo = gz.Zoo([str(tmp_path / "thief.py")], use_entry_points=False)
-    with pytest.raises(gz.DataError, match=r"clips/\d+/\d.png: .*No such file") as caught:
+    with pytest.raises(
+        gz.DataError, match=r"(?s)step \d+: .*clips/\d+/\d.png: .*goes on"
+    ) as caught:
         gz.build(tiny_spec, run=tmp_path / "run", settings=settings, zoo=zoo)
     assert caught.value.exit_code == 2
     RunFolder(tmp_path / "run").check_all()
@@ -237,16 +241,36 @@ def test_data_that_vanish_in_mid_run_are_named_and_the_run_goes_on_when_they_are
     assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step == 12
 
 
-def test_a_source_that_lets_an_error_of_the_system_through_is_answered_for() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [FileNotFoundError(2, "No such file or directory", "clip-7.npy"), gz.DataError("clip-7.npy")],
+)
+def test_what_a_source_says_of_data_that_are_gone_gets_step_and_advice(error: Exception) -> None:
     class Gone:
         def __len__(self) -> int:
             return 8
 
         def take(self, indices_B: object, /, *, draw: int = 0) -> gz.Batch:
-            raise FileNotFoundError(2, "No such file or directory", "clip-7.npy")
+            raise error
 
     with pytest.raises(gz.DataError, match=r"step 4: the data cannot .*clip-7\.npy.*goes on from"):
         Batches(Gone(), 2, seed=0).at(3)  # type: ignore[arg-type]
+
+
+def test_data_that_are_gone_when_they_are_to_be_measured_are_answered_for_as_well(
+    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> gz.Batch:
+        raise gz.DataError("clip-7.npy")
+
+    def splits_of(spec: gz.Spec) -> Splits:
+        splits = open_splits(spec)
+        monkeypatch.setattr(splits.validation, "take", gone)
+        return splits
+
+    monkeypatch.setattr("genzoo_rwae.run.open_splits", splits_of)
+    with pytest.raises(gz.DataError, match=r"step 1: the data cannot .*clip-7\.npy.*goes on from"):
+        gz.build(tiny_spec, run=tmp_path / "run", settings={"train.steps": 1})
 
 
 def test_no_space_left_on_the_device_is_said_in_words(

@@ -66,8 +66,7 @@ def trained(
         run = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
         with monkeypatch.context() as patch:
             patch.setattr(loop, "Batches", Batches)
-            for drawn in ("compose_pictures", "compose_report"):  # slow, and not asked about here
-                patch.setattr(run_module, drawn, lambda *_, **__: None)
+            patch.setattr(run_module, "draw", lambda *_: None)  # slow, and not asked about here
             gz.build(tiny_spec, run=run, settings={"train.steps": 6, **settings})
         assert [getattr(data, "taken", 96) for data in seen] == [96]  # six batches of sixteen
         return (run / "model.safetensors").read_bytes()

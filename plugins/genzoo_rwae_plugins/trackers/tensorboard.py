@@ -57,7 +57,7 @@ class TensorBoard:
 
     def show(self, results: Results) -> None:
         """Write what came out."""
-        writer, step = self._opened(results.step), results.step
+        writer, step = self._opened(None), results.step
         for name, value in results.figures.items():
             writer.add_scalar(f"evaluation/{name}", value, step)
         for path in results.pictures.values():
@@ -73,8 +73,11 @@ class TensorBoard:
         if self._writer:
             self._writer.close()
 
-    def _opened(self, step: int) -> SummaryWriter:
-        """The writer; made when there is a first step, so that later ones of before are hidden."""
+    def _opened(self, step: int | None) -> SummaryWriter:
+        """The writer; made when there is a first step, so that later ones of before are hidden.
+
+        None, of a run that took no step, hides nothing.
+        """
         if self._writer is None:
             self._writer = self._make(str(self._folder), purge_step=step, flush_secs=self._flush)
         return self._writer

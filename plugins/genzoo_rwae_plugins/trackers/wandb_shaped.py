@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from genzoo_rwae.components import hookimpl, tracker
 from genzoo_rwae.errors import OptionError
+from genzoo_rwae.files import write_atomic
 from genzoo_rwae_plugins.trackers.rows import numbers_of
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _identity(run: Path) -> str:
     """What tells this run from others of its name: drawn once, kept in the run folder."""
     path = run / "tracked-as.txt"
     if not path.is_file():
-        path.write_text(secrets.token_hex(4), encoding="utf-8")
+        write_atomic(path, secrets.token_hex(4))
     return path.read_text(encoding="utf-8").strip()
 
 
