@@ -43,6 +43,23 @@ def progress_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def terms_table(runs: list[Path]) -> str:
+    """Cost and terms of the objective at the end, on validation sequences; a KL in nats."""
+    last = {}
+    for run in runs:
+        rows = [row for row in history_of(run) if row["split"] == "validation"]
+        if rows:
+            last[run.name] = rows[-1]
+    kept = ("step", "split", "loss")
+    names = dict.fromkeys(n for row in last.values() for n in row if n not in kept)
+    lines = [f"| term | {' | '.join(last)} |", f"|---|{'---|' * len(last)}"]
+    for name in names:
+        if not name.endswith(".weight"):
+            cells = (f"{row[name]:.4g}" if name in row else "" for row in last.values())
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> None:
     spec = load_spec(run / "spec.yaml")
     resolved: dict[str, Any] = spec.resolved or {}
@@ -77,6 +94,7 @@ def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> N
     ]
     if notes:
         parts += ["## Reading them", notes.read_text().strip()]
+    parts += ["## Terms at the end, on validation sequences", terms_table([run, *also])]
     parts += ["## Over training time", progress_table(history), "## Pictures"]
     parts += [f"![{said}]({page.stem}/{name})\n\n{said}" for name, said in pictures.items()]
     parts += [f"The spec with all defaults filled in: [spec.yaml]({page.stem}/spec.yaml)."]
