@@ -13,6 +13,7 @@ import torch
 import genzoo_rwae as gz
 from genzoo_rwae.codes import Categorical
 from genzoo_rwae.components import hookimpl, options_of, source, tracker
+from genzoo_rwae.errors import OptionError
 from genzoo_rwae.objective import law_of
 
 FACTOR = gz.Factor("kind", ("a", "b", "c"), "dynamic")
@@ -46,8 +47,8 @@ def ragged(split: str, /) -> Ragged:
 
 @tracker("unreachable")
 def unreachable(run: Path, /) -> object:
-    """A tracker whose service cannot be had."""
-    raise OSError("no service")
+    """A tracker whose package cannot be had."""
+    raise OptionError("its package is not installed")
 
 
 @hookimpl

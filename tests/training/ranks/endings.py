@@ -51,7 +51,7 @@ def terminated(fabric: Fabric, folder: Path) -> None:
 
 
 def tracker_that_cannot_be_had(fabric: Fabric, folder: Path) -> None:
-    """A tracker whose service is not there."""
+    """A tracker whose package is not there."""
     prepared(fabric, folder, OBJECTIVE, trackers=["unreachable"])
 
 

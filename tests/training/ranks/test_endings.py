@@ -36,7 +36,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ("case", "said", "left"),
     [
         ("terminated", "InterruptedRunError: stopped by SIGTERM at step 2", 143),
-        ("a tracker that cannot be had", "OSError: no service", 1),
+        ("a tracker that cannot be had", "PlacedOptionError: its package is not installed", 1),
         ("damaged metrics", "CheckpointError", 2),
         ("a damaged checkpoint", "CheckpointError", 2),
         ("a checkpoint of another model", "CheckpointError", 2),
