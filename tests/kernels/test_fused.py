@@ -172,6 +172,15 @@ def test_equals_the_formula_in_float64(
 
 
 @two_kernels
+@pytest.mark.parametrize("d", [1, 2, 4])
+def test_rows_that_nearly_coincide_pull_at_each_other(kernel: Radial, d: int) -> None:
+    x = draw(0, 1, 20, d)
+    y = x + 1e-4 * draw(1, 1, 20, d)  # |x|² + |y|² - 2 x.y would be 0 in float32
+    ones = torch.ones(1, 20)
+    assert_across(x, y, ones, ones, kernel, skip=False)
+
+
+@two_kernels
 @pytest.mark.parametrize(("n", "m"), [(129, 300), (1100, 40), (70, 1025), (385, 385)])
 def test_several_tiles(kernel: Radial, n: int, m: int) -> None:
     x, y = draw(0, 2, n, 6), draw(1, 2, m, 6) + 0.3

@@ -13,6 +13,7 @@ __all__ = ["profile_of", "refuses_kernel"]
 
 # The compiled code multiplies two terms 1 + d2 / C_s in float32.
 _LEAST, _MOST, _MOST_SPREAD = 1e-12, 1e12, 1e8
+_NARROW = 4  # columns up to which differences cost hardly more than products
 
 
 def refuses_kernel(kernel: object) -> str:
@@ -49,7 +50,8 @@ def _maker(kernel: Radial) -> Callable[[Radial, int], Profile] | None:
 def _mixture(kernel: Radial, width: int) -> Profile:
     assert isinstance(kernel, ScaleMixture)
     widths = kernel.widths(width)
-    reach = float32_reach(kernel, width)
+    # among narrow rows there are often two so near that products cannot tell them apart
+    reach = 0.0 if width <= _NARROW else float32_reach(kernel, width)
     return Profile(kernel.profile, widths, 0.0, 1e18 * min(widths), reach)
 
 
