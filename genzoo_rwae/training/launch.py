@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from genzoo_rwae.errors import RunError, SpecError
 from genzoo_rwae.ranks import Ranks
@@ -78,6 +80,8 @@ def launch(devices: int | None = None) -> Fabric:
         strategy=strategy,
         precision="32-true",
     )
+    if dist.is_torchelastic_launched():
+        _connect_anew("nccl" if accelerator == "cuda" else "gloo")
     # its own words on that are for who debugs it; later ones, of children that died, are not
     log = logging.getLogger("lightning_fabric")
     level = log.level
@@ -85,6 +89,17 @@ def launch(devices: int | None = None) -> Fabric:
     fabric.launch()
     log.setLevel(level)
     return fabric
+
+
+def _connect_anew(backend: str) -> None:
+    """Connect the processes that torchrun has started, or started again.
+
+    Its store outlives them: without a name of each start's own, a new process would find the
+    addresses of those that have died, and wait for them.
+    """
+    store, rank, count = next(rendezvous("env://", timeout=_PATIENCE))
+    start = PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    dist.init_process_group(backend, store=start, rank=rank, world_size=count, timeout=_PATIENCE)
 
 
 def ranks_of(fabric: Fabric) -> Ranks:
