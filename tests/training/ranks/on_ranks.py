@@ -125,7 +125,8 @@ def connected(number: int, count: int, port: int) -> Iterator[Fabric]:
         yield launch()
         return
     os.environ.update(
-        TORCHELASTIC_RUN_ID="test", RANK=str(number), LOCAL_RANK=str(number),
+        TORCHELASTIC_RUN_ID="test", TORCHELASTIC_RESTART_COUNT="0",
+        RANK=str(number), LOCAL_RANK=str(number),
         WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count), GROUP_RANK="0",
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )  # fmt: skip
