@@ -90,7 +90,7 @@ def tone_curves(
     bend_KB1C11 = rearrange(bend_KBC, "k b c -> k b 1 c 1 1")
     curved_BT = bend_KB1C11[0] * shuffled_BT
     for knot in range(1, knots):
-        curved_BT = curved_BT + bend_KB1C11[knot] * (shuffled_BT - knot / knots).relu()
+        curved_BT.addcmul_(bend_KB1C11[knot], (shuffled_BT - knot / knots).relu_())
     return curved_BT
 
 
