@@ -26,7 +26,12 @@ from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.report.compose import compose_report, draw
-from genzoo_rwae.run_evaluation import measure_again, measure_run, with_metrics
+from genzoo_rwae.run_evaluation import (
+    measure_again,
+    measure_apart,
+    measure_run,
+    with_metrics,
+)
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.run_lock import locked
 from genzoo_rwae.sequence_model import SequenceModel
@@ -214,6 +219,7 @@ def evaluate(
     metrics: Sequence[str] | Literal["all"] = (),
     *,
     settings: Sequence[str] = (),
+    on: Literal["test", "validation"] = "test",
     zoo: Zoo | None = None,
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -226,11 +232,13 @@ def evaluate(
         run: a folder that `build` made.
         metrics: names, or `all`; default: those of its spec. What the spec has keeps its options.
         settings: `metric.option=value`, and `judge.option=value`.
+        on: the split that figures are of. `validation` is for choosing between settings, so that
+            the test split is not seen before all is chosen: nothing is written then.
         zoo: where components are looked up.
         console: where progress is shown; default: nowhere.
 
     Returns:
-        What evaluation.json holds now.
+        What evaluation.json holds now; on the validation split, the figures just measured.
 
     Raises:
         CheckpointError, SpecError, DataError, PluginError: before anything is written.
@@ -238,6 +246,9 @@ def evaluate(
     folder = RunFolder.open(Path(run))
     zoo, console = zoo or Zoo(), console or Console(quiet=True)
     spec, chosen = with_metrics(load_spec(folder.spec, zoo=zoo), folder, metrics, settings, zoo)
+    if on == "validation":
+        model, splits = load(run, zoo=zoo), open_splits(spec)
+        return measure_apart(spec, chosen, model, splits, console)
     with locked(folder.path):
         folder.check_shown()
         model = load(run, zoo=zoo)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.spec import Part
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["measure_again", "measure_run", "with_metrics"]
+__all__ = ["measure_again", "measure_apart", "measure_run", "with_metrics"]
 
 _JUDGED_BY = "judged by"  # no option can be called so
 
@@ -73,6 +74,22 @@ def measure_again(
     done |= {metric.name: _how(spec, metric) for metric in metrics}
     run.save_evaluation({**kept, **fresh}, step=step, metrics=done)
     return {**kept, **fresh}
+
+
+def measure_apart(
+    spec: Spec, metrics: Sequence[Part], model: SequenceModel, splits: Splits, console: Console
+) -> dict[str, Any]:
+    """Figures of the validation split, which settings are chosen by; kept nowhere.
+
+    Raises:
+        SpecError: the data have no such split.
+    """
+    if not len(splits.validation):
+        raise SpecError(
+            "the run's data have no validation sequences; wanted some to choose settings by: give "
+            "data an option that holds some out, and train again"
+        )
+    return _measured(spec, model, replace(splits, test=splits.validation), metrics, console)
 
 
 def with_metrics(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ def add_to(app: typer.Typer) -> None:
                 help="An option of a metric, or judge.OPTION=VALUE; may be repeated.",
             ),
         ] = None,
+        on: Annotated[
+            Literal["test", "validation"],
+            typer.Option(help="validation: to choose settings by; printed, and written nowhere."),
+        ] = "test",
         as_json: AsJson = False,
     ) -> None:  # fmt: skip
         """Measure a finished run again; figures of other metrics stay. Writes report and card."""
@@ -42,11 +46,12 @@ def add_to(app: typer.Typer) -> None:
             run,
             "all" if every else metrics or (),
             settings=settings or (),
+            on=on,
             zoo=session.zoo,
             console=session.console,
         )
         if as_json:
-            print_json({"run": run, "figures": found})
+            print_json({"run": run, "on": on, "figures": found})
             return
         for figure in figures_of(found):
             beside = "".join(f", {what} {value}" for what, value in figure.compared)

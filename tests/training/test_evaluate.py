@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import genzoo_rwae as gz
+from genzoo_rwae.assemble import open_split
 from genzoo_rwae.cli import main
 from genzoo_rwae.run_folder import RunFolder
 
@@ -178,3 +180,19 @@ def test_the_judge_of_a_run_and_of_its_spec_is_one_and_is_told_beside_chance(
     out = capsys.readouterr().out
     assert of_run["file"] in out
     assert f"colour: {accuracy['colour']['value']:.4f} (chance" in out
+
+
+def test_on_the_validation_split_figures_are_others_and_nothing_is_written(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert called("evaluate", str(run), "reconstruction", "--on", "validation", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    model, spec = gz.load(run), gz.load_spec(run / "spec.yaml")
+    held_out = open_split(spec, "validation")
+    batch = held_out.take(np.arange(len(held_out)))
+    mse = model.reconstruct(batch.x_BT, batch.lengths_B).mse_B.mean().item()
+    assert told["on"] == "validation"
+    assert told["figures"]["reconstruction"]["mse"]["value"] == pytest.approx(mse, rel=1e-5)
+    assert told["figures"]["reconstruction"] != figures(run)["reconstruction"]
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
