@@ -15,6 +15,7 @@ from genzoo_rwae.errors import PluginError
 from genzoo_rwae.evaluation.codes import spread_indices, taken
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import DataInfo, SequenceData
+from genzoo_rwae.training.precision import with_channels_last
 
 __all__ = ["Judge", "Verdict", "judged", "prepared"]
 
@@ -63,7 +64,7 @@ class Judge:
     """
 
     def __init__(self, net: nn.Module, info: DataInfo) -> None:
-        self.net, self.info = net.eval(), info
+        self.net, self.info = with_channels_last(net.eval()), info
 
     @torch.no_grad()
     def verdict(self, x_BT: Tensor, lengths_B: Tensor) -> Verdict:

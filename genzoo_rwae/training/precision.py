@@ -13,7 +13,13 @@ import torch
 if TYPE_CHECKING:
     from genzoo_rwae.spec.sections import Train
 
-__all__ = ["Execution", "bfloat16_gain", "choose_execution", "has_fast_bfloat16"]
+__all__ = [
+    "Execution",
+    "bfloat16_gain",
+    "choose_execution",
+    "has_fast_bfloat16",
+    "with_channels_last",
+]
 
 _WORTH_IT = 1.2  # bfloat16 has to be this much faster to be worth its rounding
 
@@ -42,9 +48,15 @@ class Execution:
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
         """Put a model's weights into the layout."""
-        if self.layout == "channels-last":
-            return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-        return model
+        return with_channels_last(model) if self.layout == "channels-last" else model
+
+
+def with_channels_last(net: torch.nn.Module) -> torch.nn.Module:
+    """The same net, its convolutions over images laid out for speed; others stay as they are."""
+    for tensor in (*net.parameters(), *net.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return net
 
 
 def choose_execution(

@@ -55,6 +55,14 @@ def test_vectors_have_no_channels() -> None:
     assert CHOICE(train(precision="float32"), (6,)).layout == "contiguous"
 
 
+def test_nets_of_images_and_of_volumes_are_laid_out_side_by_side() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv3d(3, 4, 3))
+    before = [weight.clone() for weight in net.parameters()]
+    placed = precision.Execution("float32", "channels-last", 1, "cpu").place(net)
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(map(torch.equal, before, placed.parameters()))
+
+
 def test_a_run_goes_on_in_the_precision_that_it_was_begun_in(
     tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
