@@ -13,13 +13,7 @@ import torch
 if TYPE_CHECKING:
     from genzoo_rwae.spec.sections import Train
 
-__all__ = [
-    "Execution",
-    "bfloat16_gain",
-    "choose_execution",
-    "has_fast_bfloat16",
-    "with_channels_last",
-]
+__all__ = ["Execution", "bfloat16_gain", "choose_execution", "has_fast_bfloat16"]
 
 _WORTH_IT = 1.2  # bfloat16 has to be this much faster to be worth its rounding
 
@@ -48,10 +42,10 @@ class Execution:
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
         """Put a model's weights into the layout."""
-        return with_channels_last(model) if self.layout == "channels-last" else model
+        return _with_channels_last(model) if self.layout == "channels-last" else model
 
 
-def with_channels_last(net: torch.nn.Module) -> torch.nn.Module:
+def _with_channels_last(net: torch.nn.Module) -> torch.nn.Module:
     """The same net, its convolutions over images laid out for speed; others stay as they are."""
     for tensor in (*net.parameters(), *net.buffers()):
         if tensor.dim() == 4:

@@ -65,6 +65,20 @@ def small(**slot):
 # -- its word ---------------------------------------------------------------------------------
 
 
+def test_in_bfloat16_it_says_the_same():
+    info = DataInfo((3, 16, 16), T, True, FACTORS)
+    torch.manual_seed(0)
+    one = Judge(RecurrentJudge(info, channels=4), info)
+    x_BT, lengths_B = torch.rand(6, T, 3, 16, 16), torch.full((6,), T)
+    said = {}
+    for precision in ("float32", "bf16"):
+        one.execution = replace(one.execution, precision=precision)
+        said[precision] = one.verdict(x_BT, lengths_B)
+    for name in ("who", "way"):
+        low, high = (said[p].probabilities(name) for p in ("bf16", "float32"))
+        assert 0 < (low - high).abs().max() < 0.005
+
+
 class Means(nn.Module):
     """Tells by the mean of the true steps; keeps what it was given."""
 
