@@ -18,7 +18,8 @@ def add_to(app: typer.Typer) -> None:
     def compare(
         context: typer.Context,
         runs: Annotated[
-            list[Path], typer.Argument(metavar="RUN...", help="Folders that `genzoo build` made.")
+            list[Path],
+            typer.Argument(metavar="RUN...", help="Folders that `genzoo build` made, or zoo:NAME."),
         ],
         markdown: Annotated[
             bool, typer.Option("--markdown", help="Print Markdown tables.")
