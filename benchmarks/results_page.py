@@ -1,8 +1,10 @@
-"""Write a page under docs/results/ from a run folder: figures, pictures, command, seed, time.
+"""Write a page under docs/results/ from run folders: figures, pictures, command, seeds, time.
 
-    python benchmarks/results_page.py RUN docs/results/NAME.md --notes NOTES.md --also RUN2
+    python benchmarks/results_page.py RUN docs/results/NAME.md --notes NOTES.md --also RUN2 RUN3
 
-Nothing on the page is typed by hand but the notes, which are copied below the figures.
+Nothing on the page is typed by hand but the notes, which are copied below the figures. Runs of one
+spec that differ in their seed alone are one column, in every table: mean ± standard deviation over
+the seeds. Command, machine and pictures are those of RUN.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import genzoo_rwae as gz
 from genzoo_rwae.evaluation.measured_run import read_run
-from genzoo_rwae.evaluation.tables import compare, markdown_table
+from genzoo_rwae.evaluation.parts_of_run import with_parts
+from genzoo_rwae.evaluation.tables import Column, cell_of, compare, markdown, markdown_table
 from genzoo_rwae.spec import load_spec, render
 
 PICTURES = {
@@ -32,40 +36,59 @@ def history_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def progress_table(rows: list[dict[str, Any]]) -> str:
-    """Validation error over training time, as metrics.jsonl has it."""
-    seconds = {row["step"]: row["seconds"] for row in rows if row["split"] == "train"}
-    lines = ["| step | minutes | mean squared error, validation |", "|---|---|---|"]
-    for row in rows:
+def validated(run: Path) -> dict[int, dict[str, Any]]:
+    """Step -> what was measured on validation sequences there, with the minutes until then."""
+    seconds, found = 0.0, {}
+    for row in history_of(run):
+        seconds = row.get("seconds", seconds)
         if row["split"] == "validation":
-            at = max(step for step in seconds if step <= row["step"])
-            lines.append(f"| {row['step']:,} | {seconds[at] / 60:.1f} | {row['mse']:.5f} |")
-    return "\n".join(lines)
+            found[row["step"]] = {**row, "minutes": seconds / 60}
+    return found
 
 
-def terms_table(runs: list[Path]) -> str:
+def progress_table(column: Column) -> str:
+    """Validation error over training time, as metrics.jsonl has it; steps that all runs have."""
+    runs = [validated(run.path) for run in column.runs]
+    rows = []
+    for step in runs[0]:
+        if all(step in run for run in runs):
+            minutes = fmean(run[step]["minutes"] for run in runs)
+            error = cell_of([run[step]["mse"] for run in runs])
+            rows.append([f"{step:,}", f"{minutes:.1f}", str(error)])
+    return markdown(["step", "minutes", "mean squared error, validation"], rows)
+
+
+def terms_table(columns: tuple[Column, ...]) -> str:
     """Cost and terms of the objective at the end, on validation sequences; a KL in nats."""
-    last = {}
-    for run in runs:
-        rows = [row for row in history_of(run) if row["split"] == "validation"]
-        if rows:
-            last[run.name] = rows[-1]
-    kept = ("step", "split", "loss")
-    names = dict.fromkeys(n for row in last.values() for n in row if n not in kept)
-    lines = [f"| term | {' | '.join(last)} |", f"|---|{'---|' * len(last)}"]
+    last = {
+        column.label: [rows[max(rows)] for run in column.runs if (rows := validated(run.path))]
+        for column in columns
+    }
+    last = {label: rows for label, rows in last.items() if rows}
+    kept = ("step", "split", "loss", "minutes")
+    names = dict.fromkeys(name for rows in last.values() for row in rows for name in row)
+    table = []
     for name in names:
-        if not name.endswith(".weight"):
-            cells = (f"{row[name]:.4g}" if name in row else "" for row in last.values())
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        if name not in kept and not name.endswith(".weight"):
+            cells = (cell_of([row[name] for row in rows if name in row]) for rows in last.values())
+            table.append([name, *(str(cell or "") for cell in cells)])
+    return markdown(["term", *last], table)
+
+
+def trained(column: Column) -> str:
+    """How long the runs of a column were trained."""
+    steps = " or ".join(
+        f"{run.steps:,}" for run in {run.steps: run for run in column.runs}.values()
+    )
+    minutes = cell_of([run.seconds / 60 for run in column.runs if run.seconds is not None])
+    return f"{steps} steps, {minutes} minutes" + (" each" if len(column.runs) > 1 else "")
 
 
 def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> None:
     spec = load_spec(run / "spec.yaml")
     resolved: dict[str, Any] = spec.resolved or {}
-    model = gz.load(run)
-    history = history_of(run)
-    train = [row for row in history if row["split"] == "train"][-1]
+    comparison = compare([with_parts(read_run(place)) for place in (run, *also)])
+    column = comparison.columns[0]  # with RUN come those that differ in their seed alone
     folder = page.parent / page.stem
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {n: said for n, said in PICTURES.items() if (run / "pictures" / n).is_file()}
@@ -73,29 +96,32 @@ def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> N
         shutil.copy(run / "pictures" / name, folder / name)
     (folder / "spec.yaml").write_text(render(spec, origins=False))
     versions = ", ".join(f"{name} {number}" for name, number in resolved["versions"].items())
+    seeds = [str(one.seed) for one in column.runs]
     facts = {
         "command": f"`{resolved['command']}`",
-        "seed": spec.train.seed,
+        "seeds" if seeds[1:] else "seed": ", ".join(seeds),
         "price on information": ", ".join(
             f"{code} code {price}" for code, price in vars(spec.objective.information).items()
         ),
-        "training": f"{train['step']:,} steps, {train['seconds'] / 60:.1f} minutes",
-        "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
+        "training": trained(column),
+        "parameters": f"{column.runs[0].parameters:,}",
         "machine": resolved["machine"],
         "versions": versions,
-        "data": model.info.licence,
+        "data": gz.load(run).info.licence,
     }
     parts = [
         f"# {spec.name}",
         spec.description,
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
         "## Figures",
-        markdown_table(compare([read_run(place) for place in (run, *also)])),
+        markdown_table(comparison),
     ]
     if notes:
         parts += ["## Reading them", notes.read_text().strip()]
-    parts += ["## Terms at the end, on validation sequences", terms_table([run, *also])]
-    parts += ["## Over training time", progress_table(history), "## Pictures"]
+    parts += ["## Terms at the end, on validation sequences", terms_table(comparison.columns)]
+    parts += ["## Over training time", progress_table(column), "## Pictures"]
+    if seeds[1:]:
+        parts += [f"Of seed {spec.train.seed}."]
     parts += [f"![{said}]({page.stem}/{name})\n\n{said}" for name, said in pictures.items()]
     parts += [f"The spec with all defaults filled in: [spec.yaml]({page.stem}/spec.yaml)."]
     page.write_text("\n\n".join(parts) + "\n")
@@ -106,6 +132,8 @@ if __name__ == "__main__":
     parser.add_argument("run", type=Path)
     parser.add_argument("page", type=Path)
     parser.add_argument("--notes", type=Path, default=None)
-    parser.add_argument("--also", type=Path, nargs="*", default=[], help="other runs, beside it")
+    parser.add_argument(
+        "--also", type=Path, nargs="*", default=[], help="other runs, beside it; or of other seeds"
+    )
     arguments = parser.parse_args()
     write_page(arguments.run, arguments.page, arguments.notes, arguments.also)

@@ -25,6 +25,7 @@ from genzoo_rwae.errors import CheckpointError, DataError, GenzooWarning, SpecEr
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.ranks import Ranks
+from genzoo_rwae.releases import own_copy
 from genzoo_rwae.report.compose import compose_report, draw
 from genzoo_rwae.run_evaluation import (
     measure_again,
@@ -179,7 +180,7 @@ def load(
     Executes no code but that of the plugins that the folder's spec names.
 
     Args:
-        run: a folder that `build` made.
+        run: a folder that `build` made, or zoo:NAME for a released run.
         weights: those of the end, or of the lowest loss on the validation split (there are none if
             that split has fewer than four sequences). Where weights of terms change or critics
             learn, losses of different steps are different functions: take those of the end.
@@ -189,7 +190,7 @@ def load(
         CheckpointError: it is no run folder, is not trained to its end, or its weights are damaged.
         SpecError, PluginError: its spec's parts cannot be had any more.
     """
-    folder = RunFolder.open(Path(run))
+    folder = RunFolder.open(run)
     zoo = zoo or Zoo()
     spec = load_spec(folder.spec, zoo=zoo)
     _compare_plugins(spec, zoo)
@@ -229,7 +230,8 @@ def evaluate(
     next build, which keeps what the spec asks for.
 
     Args:
-        run: a folder that `build` made.
+        run: a folder that `build` made, or zoo:NAME: a released run is copied to runs/zoo-NAME,
+            and the copy is measured.
         metrics: names, or `all`; default: those of its spec. What the spec has keeps its options.
         settings: `metric.option=value`, and `judge.option=value`.
         on: the split that figures are of. `validation` is for choosing between settings, so that
@@ -243,7 +245,7 @@ def evaluate(
     Raises:
         CheckpointError, SpecError, DataError, PluginError: before anything is written.
     """
-    folder = RunFolder.open(Path(run))
+    folder = RunFolder.open(own_copy(Path(run)))
     zoo, console = zoo or Zoo(), console or Console(quiet=True)
     spec, chosen = with_metrics(load_spec(folder.spec, zoo=zoo), folder, metrics, settings, zoo)
     if on == "validation":
@@ -251,7 +253,7 @@ def evaluate(
         return measure_apart(spec, chosen, model, splits, console)
     with locked(folder.path):
         folder.check_shown()
-        model = load(run, zoo=zoo)
+        model = load(folder.path, zoo=zoo)
         splits = open_splits(spec)
         figures = measure_again(spec, chosen, model, splits, folder, console)
         with folder.redrawn(*folder.pages) as written:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from genzoo_rwae.digests import DIGESTS, Digest, Digests
 from genzoo_rwae.errors import CheckpointError, GenzooWarning, RunError, SpecError
 from genzoo_rwae.files import why_not_written, write_atomic
+from genzoo_rwae.releases import find_run, release_name
 from genzoo_rwae.run_identity import digest_of, identity_digest, is_said_alike, what_differs
 from genzoo_rwae.run_lock import LOCK
 from genzoo_rwae.spec import render
@@ -40,6 +41,7 @@ _MENDS = {
     "measured.json": f"{_BUILD} measures anew",
 }
 _DRAWN = "`genzoo report` with the run's folder writes it again"  # pictures, sounds and pages
+_RELEASED = "It is part of a release: check it out again"
 # what a line of metrics.jsonl gives that is no row
 _NO_ROW = (ValueError, LookupError, TypeError, RecursionError)
 
@@ -100,12 +102,13 @@ class RunFolder:
         return Digests(self.path)
 
     @staticmethod
-    def open(path: Path) -> RunFolder:
-        """An existing run folder.
+    def open(reference: str | Path) -> RunFolder:
+        """An existing run folder: a path, or `zoo:NAME` for a released run.
 
         Raises:
             CheckpointError: it is none, or its spec is damaged.
         """
+        path = find_run(reference)
         run = RunFolder(path)
         if not run.spec.is_file():
             found = "there is no spec.yaml in it" if path.exists() else "it is not there"
@@ -179,7 +182,8 @@ class RunFolder:
             CheckpointError: names the file, and how to mend it.
         """
         for path in paths:
-            self.digests.check(path, _MENDS.get(path.name, _DRAWN))
+            mend = _RELEASED if release_name(self.path) else _MENDS.get(path.name, _DRAWN)
+            self.digests.check(path, mend)
 
     def check_all(self) -> None:
         """Refuse a folder in which any file is not what was written into it.

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from genzoo_rwae.cli.session import AsJson, Force, Run, Session, SplitName, new_folder, print_json
+from genzoo_rwae.releases import outputs_of
 
 __all__ = ["add_to"]
 
@@ -42,7 +43,7 @@ def add_to(app: typer.Typer) -> None:
                 "`model: {action: {count: 9}}`"
             )
         found = found_actions(model, data, sequences=most, seed=seed)
-        folder = new_folder(output or run / "actions", force=force)
+        folder = new_folder(output or outputs_of(run) / "actions", force=force)
         written = save_actions(found, folder)
         if as_json:
             rows = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,8 @@ def add_to(app: typer.Typer) -> None:
     def compare(
         context: typer.Context,
         runs: Annotated[
-            list[Path], typer.Argument(metavar="RUN...", help="Folders that `genzoo build` made.")
+            list[Path],
+            typer.Argument(metavar="RUN...", help="Folders that `genzoo build` made, or zoo:NAME."),
         ],
         markdown: Annotated[
             bool, typer.Option("--markdown", help="Print Markdown tables.")
@@ -31,18 +31,17 @@ def add_to(app: typer.Typer) -> None:
         """Figures of several runs in one table, with time, parameters and what differs.
 
         Runs of one spec with different seeds share a column: mean ± spread over seeds. Bold is what
-        is better by more than the spread.
+        is better by more than the spread. Settings are shown where they differ and one is no
+        default of its part.
         """
         from genzoo_rwae.evaluation.measured_run import read_run
+        from genzoo_rwae.evaluation.parts_of_run import with_parts
         from genzoo_rwae.evaluation.tables import compare as compare_runs
         from genzoo_rwae.evaluation.tables import markdown_table
         from genzoo_rwae.report.comparison import terminal_tables, write_comparison
 
         session: Session = context.obj
-        read = [
-            replace(read_run(run), parameters=_parameters(run, session.plugins)) for run in runs
-        ]
-        comparison = compare_runs(read)
+        comparison = compare_runs([with_parts(read_run(run), session.plugins) for run in runs])
         if html:
             write_comparison(comparison, html)
         if as_json:
@@ -57,16 +56,3 @@ def add_to(app: typer.Typer) -> None:
                 if number:
                     console.print()
                 console.print(table, highlight=False)
-
-
-def _parameters(run: Path, plugins: list[str]) -> int | None:
-    """Of the run's model; None where it cannot be loaded here, such as without its plugin."""
-    from genzoo_rwae.errors import GenzooError
-    from genzoo_rwae.run import load
-    from genzoo_rwae.zoo import Zoo
-
-    try:
-        model = load(run, zoo=Zoo(plugins))  # runs may name different plugins of one name
-    except GenzooError:
-        return None
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from genzoo_rwae.cli.session import AsJson, Force, Run, Session, SplitName, print_json
+from genzoo_rwae.releases import outputs_of
 
 __all__ = ["add_to"]
 
@@ -36,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
         from genzoo_rwae.evaluation import encode_split
 
         session: Session = context.obj
-        path = output or run / f"codes-{split}.npz"
+        path = output or outputs_of(run) / f"codes-{split}.npz"
         if path.exists() and not force:
             raise SpecError(f"{path} is there already; give another file with -o, or say --force")
         model, data = open_run(run, split, session.zoo)

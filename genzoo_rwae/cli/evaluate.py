@@ -35,13 +35,18 @@ def add_to(app: typer.Typer) -> None:
         ] = "test",
         as_json: AsJson = False,
     ) -> None:  # fmt: skip
-        """Measure a finished run again; figures of other metrics stay. Writes report and card."""
+        """Measure a finished run again; figures of other metrics stay. Writes report and card.
+
+        A released run (zoo:NAME) is copied to runs/zoo-NAME, and the copy is measured.
+        """
+        from genzoo_rwae.releases import own_copy
         from genzoo_rwae.report.figures import figures_of
         from genzoo_rwae.run import evaluate as evaluate_run
 
         session: Session = context.obj
         if every and metrics:
             raise SpecError(f"--all and {', '.join(metrics)}: say one of the two")
+        run = own_copy(run)
         found = evaluate_run(
             run,
             "all" if every else metrics or (),

@@ -40,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
         ] = False,
         as_json: AsJson = False,
     ) -> None:
-        """List components, built in and of plugins; specs of the zoo at the end."""
+        """List components, built in and of plugins; specs and released runs at the end."""
         if markdown:
             from genzoo_rwae.catalogue import markdown_table
 
@@ -48,6 +48,7 @@ def add_to(app: typer.Typer) -> None:
             return
         from genzoo_rwae.catalogue import zoo_specs
         from genzoo_rwae.kinds import KINDS
+        from genzoo_rwae.releases import releases
 
         session: Session = context.obj
         wanted = [kind_named(kind)] if kind else list(KINDS)
@@ -67,3 +68,6 @@ def add_to(app: typer.Typer) -> None:
         if not kind:
             print("specs (genzoo build zoo:NAME)")
             print("  " + ", ".join(zoo_specs()))
+            if known := releases():
+                print("released runs, trained already (genzoo swap zoo:NAME)")
+                print("  " + ", ".join(known))

@@ -18,6 +18,7 @@ from genzoo_rwae.cli.session import (
     new_folder,
     print_json,
 )
+from genzoo_rwae.releases import outputs_of
 
 __all__ = ["add_to"]
 
@@ -47,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
         session: Session = context.obj
         model, data = open_run(run, split, session.zoo)
         batch = data.take(pick(data, indices, 8, "--indices"))
-        folder = new_folder(output or run / "reconstruct", force=force)
+        folder = new_folder(output or outputs_of(run) / "reconstruct", force=force)
         made = model.reconstruct(batch.x_BT, batch.lengths_B)
         generator = torch.Generator().manual_seed(0)
         picture = reconstruction_picture(model, batch.x_BT, batch.lengths_B, generator)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from genzoo_rwae.cli.session import Action, AsJson, Force, Run, Session, new_folder, print_json
+from genzoo_rwae.releases import outputs_of
 
 __all__ = ["add_to"]
 
@@ -42,7 +43,7 @@ def add_to(app: typer.Typer) -> None:
         model = load(run, zoo=session.zoo)
         check_action(model, action)
         name = f"sample-{seed}" if action is None else f"sample-{seed}-action-{action}"
-        folder = new_folder(output or run / name, force=force)
+        folder = new_folder(output or outputs_of(run) / name, force=force)
         drawn = model.sample(count, length, torch.Generator().manual_seed(seed), action=action)
         actions = drawn.latents.action_BA
         more = {} if actions is None else {"action": actions.argmax(-1)}

@@ -37,7 +37,9 @@ __all__ = [
 _LONGEST = 100_000  # characters of an error: a hundred problems
 
 SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or zoo:NAME.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `genzoo build` made.")]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A folder that `genzoo build` made, or zoo:NAME.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="A value over the spec's; may be repeated."),

@@ -19,6 +19,7 @@ from genzoo_rwae.cli.session import (
     print_json,
 )
 from genzoo_rwae.errors import SpecError
+from genzoo_rwae.releases import outputs_of
 
 if TYPE_CHECKING:
     from genzoo_rwae.evaluation.directions import Subspace
@@ -75,7 +76,8 @@ def add_to(app: typer.Typer) -> None:
         columns = data.take(pick(data, motion, 6, "--motion"))
         donors = rows.x_BT, columns.x_BT, rows.lengths_B, columns.lengths_B
         subspace = _subspace(run, session, model, only) if only else None
-        folder = new_folder(output or run / (f"swap-{only}" if only else "swap"), force=force)
+        name = f"swap-{only}" if only else "swap"
+        folder = new_folder(output or outputs_of(run) / name, force=force)
         if subspace:
             swapped_RCT = exchange_all(model, subspace, *donors)
         else:

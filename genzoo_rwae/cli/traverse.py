@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from genzoo_rwae.cli.session import AsJson, Force, Run, Session, SplitName, new_folder, print_json
+from genzoo_rwae.releases import outputs_of
 
 if TYPE_CHECKING:
     from genzoo_rwae.evaluation.directions import Directions, Subspace
@@ -60,7 +61,7 @@ def add_to(app: typer.Typer) -> None:
         model, data = open_run(run, split, session.zoo)
         batch = data.take(pick(data, str(index), 1, "--index"))
         train = open_data(run, "train", session.zoo)
-        folder = new_folder(output or run / f"traverse-{code}", force=force)
+        folder = new_folder(output or outputs_of(run) / f"traverse-{code}", force=force)
         found = code_directions(model, train, code, directions)
         length = int(batch.lengths_B[0])
         moved_RVT = move(model, batch.x_BT[0], length, found, code, torch.tensor(_PLACES))

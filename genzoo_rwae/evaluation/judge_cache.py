@@ -1,20 +1,26 @@
-"""The judge of a spec's data, kept so that it is trained once for all runs on them."""
+"""The judge of a spec's data, kept so that it is trained once for all runs on them.
+
+Each lies in a folder of its own beside the digests of what was written there: figures go by its
+word, so one that has changed since is not believed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genzoo_rwae.digests import Digest, Digests
 from genzoo_rwae.errors import CheckpointError, DataError, RunError
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.evaluation.judge import Judge
 from genzoo_rwae.evaluation.judge_training import train_judge, untrained
-from genzoo_rwae.files import cache_folder
+from genzoo_rwae.files import cache_folder, write_atomic
 from genzoo_rwae.spec.render import plain
 from genzoo_rwae.spec.sections import Train
-from genzoo_rwae.training.checkpoint import load_weights, save_weights
+from genzoo_rwae.training.checkpoint import load_weights, packed_weights
 from genzoo_rwae.training.precision import choose_execution
 
 if TYPE_CHECKING:
@@ -49,6 +55,7 @@ def judge_for(spec: Spec, splits: Splits, console: Console) -> Judge:
     if path.is_file():
         net = untrained(spec.judge, info)
         try:
+            _check(path)
             load_weights(path, net)
         except CheckpointError:
             said = f"the judge kept in {path} is damaged or of other parts; it is trained again"
@@ -58,8 +65,8 @@ def judge_for(spec: Spec, splits: Splits, console: Console) -> Judge:
             return Judge(net.to(device), info)
     judge = train_judge(spec.judge, splits.train, splits.validation, console)
     try:
-        save_weights(path, judge.net)
-    except RunError as error:
+        _keep(path, packed_weights(judge.net))
+    except (CheckpointError, RunError) as error:
         console.print(
             f"the judge is not kept: {error}", highlight=False, markup=False, soft_wrap=True
         )
@@ -84,7 +91,30 @@ def judge_path(spec: Spec, splits: Splits) -> Path:
         "sequences": [_fingerprint(split) for split in (splits.train, splits.test)],
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    return cache_folder() / "judges" / f"{digest}.safetensors"
+    return cache_folder() / "judges" / digest / "judge.safetensors"
+
+
+def _check(path: Path) -> None:
+    """Refuse a judge that is not what was kept.
+
+    Raises:
+        CheckpointError: it is not, or nobody noted what was.
+    """
+    digests = Digests(path.parent)
+    if path not in digests.noted():
+        raise CheckpointError(f"{digests.file} does not vouch for {path}")
+    digests.check(path, "It is trained again")
+
+
+def _keep(path: Path, weights: bytes) -> None:
+    """Write a judge and its digest, in place of whatever was there.
+
+    Raises:
+        CheckpointError, RunError: they cannot be written.
+    """
+    shutil.rmtree(path.parent, ignore_errors=True)  # digests that are damaged take no more
+    Digests(path.parent).expect({path: Digest.of(weights)})
+    write_atomic(path, weights)
 
 
 def _decides(path: str) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genzoo_rwae.errors import CheckpointError
 from genzoo_rwae.run_folder import RunFolder
+from genzoo_rwae.spec.defaults import leaves
 from genzoo_rwae.spec.located import read_yaml
 
 __all__ = ["MeasuredRun", "flat_figures", "read_run"]
@@ -33,6 +34,8 @@ class MeasuredRun:
         steps: of training.
         seconds: of training.
         parameters: of the model, where somebody counted.
+        defaults: path in the spec -> what stands there where nobody says anything, as far as
+            somebody looked.
     """
 
     path: Path
@@ -43,6 +46,13 @@ class MeasuredRun:
     steps: int = 0
     seconds: float | None = None
     parameters: int | None = None
+    defaults: Mapping[str, object] = field(default_factory=dict)
+
+    def says(self, path: str) -> bool:
+        """Whether a setting is there, and no default."""
+        return path in self.settings and (
+            path not in self.defaults or self.defaults[path] != self.settings[path]
+        )
 
 
 def read_run(path: Path) -> MeasuredRun:
@@ -64,8 +74,8 @@ def read_run(path: Path) -> MeasuredRun:
         flat = {(group, name): figure for group, name, figure in flat_figures(figures)}
     except RecursionError as error:
         raise CheckpointError(f"{run.evaluation}: found groups in groups without end") from error
-    leaves = dict(_leaves(tree))
-    seed = leaves.get("train.seed", 0)
+    said = dict(leaves(tree))
+    seed = said.get("train.seed", 0)
     run.check(run.metrics)
     steps, seconds = _trained(run.metrics)
     return MeasuredRun(
@@ -74,7 +84,7 @@ def read_run(path: Path) -> MeasuredRun:
         seed=seed if isinstance(seed, int) else 0,
         settings={
             name: value
-            for name, value in leaves.items()
+            for name, value in said.items()
             if name.partition(".")[0].partition("[")[0] not in _ASIDE
             and name not in _ASIDE_IN_TRAIN
         },
@@ -114,15 +124,6 @@ def _number(value: object) -> int | float | None:
     if not isinstance(value, int | float):
         return None
     return value if isinstance(value, float) or abs(value) < _LARGEST else None
-
-
-def _leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """(path, value) of all that is no mapping."""
-    if not isinstance(tree, dict):
-        yield path, tree
-        return
-    for name, child in tree.items():
-        yield from _leaves(child, f"{path}.{name}" if path else str(name))
 
 
 def _trained(path: Path) -> tuple[int, float | None]:

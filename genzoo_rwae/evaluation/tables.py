@@ -17,7 +17,16 @@ from genzoo_rwae.errors import SpecError
 from genzoo_rwae.evaluation.measured_run import MeasuredRun
 from genzoo_rwae.report.figures import format_number
 
-__all__ = ["Cell", "Column", "Comparison", "Row", "compare", "markdown", "markdown_table"]
+__all__ = [
+    "Cell",
+    "Column",
+    "Comparison",
+    "Row",
+    "cell_of",
+    "compare",
+    "markdown",
+    "markdown_table",
+]
 
 _PRICES = "objective.information."
 
@@ -83,7 +92,8 @@ class Comparison:
         columns: one a spec.
         rows: one a figure.
         facts: name -> one text a column: seeds, time, parameters, prices on information.
-        settings: path in the specs -> one text a column, where they differ.
+        settings: path in the specs -> one text a column, where they differ and one of them says
+            something else than a default of its own parts: what follows from another part is none.
     """
 
     columns: tuple[Column, ...]
@@ -150,7 +160,7 @@ def compare(runs: Sequence[MeasuredRun]) -> Comparison:
         columns,
         tuple(_row(columns, place) for place in places),
         _facts(columns),
-        _differing([group[0].settings for group in groups]),
+        _differing([group[0] for group in groups]),
     )
 
 
@@ -177,11 +187,16 @@ def _row(columns: Sequence[Column], place: tuple[str, str]) -> Row:
     found = [[run.figures[place] for run in c.runs if place in run.figures] for c in columns]
     figures = [figure for column in found for figure in column]
     good = str(next((f["good"] for f in figures if f.get("good")), ""))
-    cells = [_cell([f["value"] for f in column]) for column in found]
+    cells = [cell_of([f["value"] for f in column]) for column in found]
     return Row(*place, good, _known(figures), _with_best(cells, good))
 
 
-def _cell(values: Sequence[object]) -> Cell | None:
+def cell_of(values: Sequence[object]) -> Cell | None:
+    """Mean and spread of what is a finite number among some values; None if nothing is.
+
+    >>> str(cell_of([0.5, 0.7, None]))
+    '0.6 ± 0.1414'
+    """
     numbers = [
         float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)
     ]
@@ -255,13 +270,21 @@ def _prices(settings: Mapping[str, object]) -> str:
     return ", ".join(shown) or "none"
 
 
-def _differing(settings: Sequence[Mapping[str, object]]) -> dict[str, tuple[str, ...]]:
+def _differing(runs: Sequence[MeasuredRun]) -> dict[str, tuple[str, ...]]:
     found = {}
-    for path in dict.fromkeys(path for one in settings for path in one):
-        texts = tuple(_text(one[path]) if path in one else "" for one in settings)
-        if len(set(texts)) > 1:
+    for path in dict.fromkeys(path for run in runs for path in run.settings):
+        texts = tuple(_setting(run.settings, path) for run in runs)
+        if len(set(texts)) > 1 and any(run.says(path) for run in runs):
             found[path] = texts
     return found
+
+
+def _setting(settings: Mapping[str, object], path: str) -> str:
+    """A setting's text; empty where the parts have none of this name."""
+    whole = path.removesuffix(".use")
+    if path != whole and settings.get(whole, "") is None:
+        return "none"  # there is no part in this place
+    return _text(settings[path]) if path in settings else ""
 
 
 def _text(value: object) -> str:

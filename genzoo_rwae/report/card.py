@@ -71,7 +71,7 @@ class Card:
         command: the command line that made the run.
         license: an identifier that the hub knows, as `apache-2.0`.
         tags: further tags.
-        python: how to use the run from Python; empty: the usual lines.
+        place: where the run is found, as a command says it.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Card:
     command: str = ""
     license: str = "unknown"
     tags: tuple[str, ...] = ()
-    python: str = ""
+    place: str = "path/to/this/folder"
 
 
 def model_card(card: Card) -> str:
@@ -216,13 +216,13 @@ def _limits(figures: tuple[ShownFigure, ...]) -> Iterator[str]:
 
 
 def _use(card: Card) -> str:
-    python = card.python or (
+    python = (
         "import genzoo_rwae as gz\n\n"
-        'model = gz.load("path/to/this/folder")\n'
+        f'model = gz.load("{card.place}")\n'
         "samples = model.sample(8).x_BT\n"
         "swapped = model.swap(static_BT, dynamic_BT).x_BT  # who the first are, as the second move"
     )
-    shell = "genzoo sample path/to/this/folder\ngenzoo swap path/to/this/folder"
+    shell = f"genzoo sample {card.place}\ngenzoo swap {card.place}"
     return "\n\n".join([_fenced(python, "python"), _fenced(shell, "sh")])
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.spec import Spec
 
 __all__ = [
+    "card_of",
     "compose_pictures",
     "compose_report",
     "compose_sounds",
@@ -213,35 +214,35 @@ def compose_report(
 ) -> Path:
     """Write report.html and README.md of a run folder; returns the page's path."""
     resolved = spec.resolved or {}
-    parts = tuple(_card_parts(spec))
-    command = str(resolved.get("command", ""))
-    write_atomic(
-        run.path / "README.md",
-        model_card(
-            Card(
-                name=spec.name,
-                summary=spec.description,
-                parts=parts,
-                data=_data_facts(spec, model, splits),
-                figures=read_figures(run.evaluation) if run.evaluation.is_file() else (),
-                versions=resolved.get("versions", {}),
-                command=command,
-            )
-        ),
-    )
+    card = card_of(run, spec, model, splits)
+    write_atomic(run.path / "README.md", model_card(card))
     said = f"Data: {model.info.licence}" if model.info.licence else ""
     facts = RunFacts(
         name=spec.name,
         summary=" ".join((spec.description, said)).strip(),
         training="finished" if finished else "unfinished",
-        command=command,
-        versions=resolved.get("versions", {}),
+        command=card.command,
+        versions=card.versions,
         device=str(resolved.get("machine", "")),
         seconds=_training_seconds(run),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        parts=parts,
+        parts=card.parts,
     )
     return write_report(run.path, facts)
+
+
+def card_of(run: RunFolder, spec: Spec, model: SequenceModel, splits: Splits | None) -> Card:
+    """What the model card of a run folder says."""
+    resolved = spec.resolved or {}
+    return Card(
+        name=spec.name,
+        summary=spec.description,
+        parts=tuple(_card_parts(spec)),
+        data=_data_facts(spec, model, splits),
+        figures=read_figures(run.evaluation) if run.evaluation.is_file() else (),
+        versions=resolved.get("versions", {}),
+        command=str(resolved.get("command", "")),
+    )
 
 
 def _training_seconds(run: RunFolder) -> float | None:

@@ -13,7 +13,6 @@ from safetensors.torch import load as load_weights_bytes
 from safetensors.torch import save as save_weights_bytes
 
 from genzoo_rwae.errors import CheckpointError, GenzooWarning
-from genzoo_rwae.files import write_atomic
 from genzoo_rwae.training.archives import check_archive, check_fields
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ __all__ = [
     "load_weights",
     "packed_weights",
     "save_state",
-    "save_weights",
 ]
 
 _FORMAT = 1
@@ -144,11 +142,6 @@ def packed_weights(model: torch.nn.Module) -> bytes:
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
     return save_weights_bytes(tensors)
-
-
-def save_weights(path: Path, model: torch.nn.Module) -> None:
-    """Write a model's weights as safetensors."""
-    write_atomic(path, packed_weights(model))
 
 
 def load_weights(path: Path, model: torch.nn.Module) -> None:

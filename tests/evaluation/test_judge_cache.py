@@ -1,6 +1,7 @@
 """A spec's judge: trained once for all runs on the same data, and only for them."""
 
 import io
+import random
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,8 @@ def test_a_judge_is_trained_once_and_then_found(load, trained):
     assert len(trained) == 1
     assert told == ""
     assert torch.equal(word(first, splits), word(again, splits))
-    assert list(path.parent.iterdir()) == [path]  # nothing half-written
-    assert path.parent.parts[-2:] == ("genzoo-rwae", "judges")
+    assert sorted(path.parent.iterdir()) == [path.parent / "digests.json", path]
+    assert path.parent.parts[-3:-1] == ("genzoo-rwae", "judges")
 
 
 def test_models_of_the_same_data_share_a_judge(load):
@@ -129,6 +130,50 @@ def test_a_damaged_judge_is_trained_again_with_a_word(load, trained, damage):
     assert len(trained) == 2
     assert torch.equal(word(good, splits), word(again, splits))
     assert path.read_bytes() == whole
+
+
+def flipped(raw, draw):
+    """One bit of a file flipped."""
+    changed = bytearray(raw)
+    changed[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", ["judge.safetensors", "digests.json"])
+def test_flipped_bits_are_noticed_and_have_no_say(load, monkeypatch, name):
+    spec, splits = load()
+    good, _ = said(spec, splits)
+    path = judge_path(spec, splits).with_name(name)
+    whole, draw = path.read_bytes(), random.Random(3)
+    monkeypatch.setattr(judge_cache, "train_judge", lambda *arguments: good)  # it takes long
+    for _ in range(20):
+        path.write_bytes(flipped(whole, draw))
+        again, told = said(spec, splits)
+        assert "is damaged or of other parts; it is trained again" in told
+        assert again is good
+        assert path.read_bytes() == whole
+    again, told = said(spec, splits)
+    assert told == ""
+    assert torch.equal(word(good, splits), word(again, splits))
+
+
+def test_a_judge_that_nothing_vouches_for_is_trained_again(load, trained):
+    spec, splits = load()
+    said(spec, splits)
+    judge_path(spec, splits).with_name("digests.json").unlink()
+    assert "it is trained again" in said(spec, splits)[1]
+    assert said(spec, splits)[1] == ""
+    assert len(trained) == 2
+
+
+def test_a_judge_that_was_not_written_in_time_is_trained_without_a_word_of_damage(load, trained):
+    """As a process leaves it that was killed between the note and the write."""
+    spec, splits = load()
+    said(spec, splits)
+    judge_path(spec, splits).unlink()
+    assert "damaged" not in said(spec, splits)[1]
+    assert said(spec, splits)[1] == ""
+    assert len(trained) == 2
 
 
 def test_a_judge_that_cannot_be_kept_is_given_all_the_same(load, tmp_path):

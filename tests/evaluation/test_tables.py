@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -138,3 +139,24 @@ def test_figures_are_flat_in_their_order():
     assert list(flat_figures(nested)) == [
         ("a", "x", {"value": 1}), ("a, b", "y", {"value": 2}), ("c", "z", {"value": None}),
     ]  # fmt: skip
+
+
+def test_a_setting_is_shown_where_one_column_says_it_and_not_where_all_are_at_defaults(
+    run_folder, figure
+):
+    """Two parts with options of their own; of the first, `scale` is said, and `slope` is not."""
+    one, two = read_run(run_folder("one", figure(0.5))), read_run(run_folder("two", figure(0.5)))
+    shared = {"cost.use": "near", "cost.slope": 1.0, "cost.scale": 3.0, "static": None}
+    one = replace(one, settings=shared, defaults={"cost.slope": 1.0, "cost.scale": 2.0})
+    other = {"cost.use": "far", "cost.slope": 5.0, "cost.width": 4, "static.use": "mmd"}
+    two = replace(two, settings=other, defaults={"cost.slope": 5.0, "cost.width": 4})
+    assert compare([one, two]).settings == {
+        "cost.use": ("near", "far"),
+        "cost.scale": ("3.0", ""),
+        "static": ("null", ""),
+        "static.use": ("none", "mmd"),
+    }
+    one = replace(one, defaults={**one.defaults, "static": None})
+    assert "static" not in compare([one, two]).settings
+    two = replace(two, defaults={})  # nobody could look: all is shown
+    assert "cost.width" in compare([one, two]).settings

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -35,7 +36,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import shutil
 
     folder = tmp_path_factory.mktemp("checkout")
-    for part in PARTS:
+    for part in (*PARTS, *(["releases"] if (ROOT / "releases").is_dir() else [])):
         source = ROOT / part
         if source.is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist")
@@ -95,6 +96,12 @@ def test_the_wheel_holds_three_typed_roots_and_nothing_beside_them(
     assert "genzoo_rwae/zoo_specs/quickstart.yaml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any("__pycache__" in name or name.endswith(".pyc") for name in names)
+
+
+def test_released_weights_are_in_neither_wheel_nor_sdist(built: dict[str, Path]) -> None:
+    with tarfile.open(built["sdist"]) as sdist:
+        names = [*sdist.getnames(), *zipfile.ZipFile(built["wheel"]).namelist()]
+    assert [name for name in names if "releases/" in name or name.endswith(".safetensors")] == []
 
 
 def test_the_wheel_is_below_a_megabyte(built: dict[str, Path]) -> None:
