@@ -144,7 +144,9 @@ def _sequences(split: Split, data: SequenceData, of: SplitShards) -> Iterator[_S
 
 
 def _dtype(data: SequenceData, source: str) -> Literal["uint8", "float32"]:
-    found = str(data.take(np.arange(min(1, len(data)))).x_BT.dtype).removeprefix("torch.")
+    if not len(data):
+        return "uint8" if data.info.bounded else "float32"
+    found = str(data.take(np.arange(1)).x_BT.dtype).removeprefix("torch.")
     if found == "uint8":
         return "uint8"
     if found == "float32":
@@ -153,4 +155,4 @@ def _dtype(data: SequenceData, source: str) -> Literal["uint8", "float32"]:
 
 
 def _is_grouped(data: SequenceData) -> bool:
-    return data.groups(np.arange(min(1, len(data)))) is not None
+    return len(data) > 0 and data.groups(np.arange(1)) is not None
