@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genzoo_rwae.cli.session import AsJson, Session, Settings, SpecPath, print_json
-from genzoo_rwae.errors import SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +22,6 @@ __all__ = ["add_to"]
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Prepare data for training.", no_args_is_help=True)
     app.add_typer(group, name="data")
-
-    @group.callback()
-    def data() -> None:
-        pass
 
     @group.command()
     def shard(
@@ -46,9 +41,6 @@ def add_to(app: typer.Typer) -> None:
         session: Session = context.obj
         loaded = load_spec(spec, zoo=session.zoo, settings=settings or ())
         folder = output or Path(f"{loaded.name}-shards")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            # nothing is written over: it may be what the spec's own data are read from
-            raise SpecError(f"{folder} is there already; give another place with -o, or clear it")
         index = _written(loaded, folder, size, session.console)
         found = {
             name: {

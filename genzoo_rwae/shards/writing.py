@@ -64,9 +64,12 @@ def write_shards(
         progress: told how many sequences of a split are done.
 
     Raises:
-        DataError: a source contradicts its own `info`.
+        DataError: the folder has something in it, or a source contradicts its own `info`.
         RunError: the folder cannot be written.
     """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        # nothing is written over: it may be what these very splits are read from
+        raise DataError(f"{folder}: found something there already; give another place, or clear it")
     written = {
         name: _write_split(name, data, folder, source, 10**6 * megabytes, progress)
         for name, data in splits.items()

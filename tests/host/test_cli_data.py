@@ -25,5 +25,5 @@ def test_the_shards_of_a_spec_make_the_data_of_another(
     before = {path: path.read_bytes() for path in folder.iterdir()}
     again = genzoo("data", "shard", write("spec.yaml", spec), "-o", folder)
     assert again.code == 2
-    assert "is there already; give another place with -o, or clear it" in again.err
+    assert "found something there already; give another place, or clear it" in again.err
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
