@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.sequences import Batch as Batch
     from genzoo_rwae.sequences import DataInfo as DataInfo
     from genzoo_rwae.sequences import Display as Display
+    from genzoo_rwae.sequences import EpochOrder as EpochOrder
     from genzoo_rwae.sequences import Factor as Factor
     from genzoo_rwae.sequences import SequenceData as SequenceData
     from genzoo_rwae.sequences import Sound as Sound
@@ -98,7 +99,9 @@ _HOMES = {
     "padding": ("mean_of_steps", "true_steps"),
     "run": ("build", "evaluate", "load"),
     "sequence_model": ("Encoding", "Reconstruction", "Samples", "SequenceModel", "Swap"),
-    "sequences": ("Batch", "DataInfo", "Display", "Factor", "SequenceData", "Sound"),
+    "sequences": (
+        "Batch", "DataInfo", "Display", "EpochOrder", "Factor", "SequenceData", "Sound",
+    ),
     "spec": ("load_spec",),
     "zoo": ("Zoo",),
 }  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["Batch", "DataInfo", "Display", "Factor", "SequenceData", "Sound", "Split"]
+__all__ = [
+    "Batch",
+    "DataInfo",
+    "Display",
+    "EpochOrder",
+    "Factor",
+    "SequenceData",
+    "Sound",
+    "Split",
+]
 
 Split = Literal["train", "validation", "test"]
 """Which part of a data set: to fit, to choose settings, to measure."""
@@ -162,6 +171,13 @@ class Batch:
         return int(self.x_BT.shape[0])
 
 
+class EpochOrder(Protocol):
+    """The indices of a split in the order of one epoch: an array, or what makes its slices."""
+
+    def __getitem__(self, places: slice, /) -> np.ndarray:
+        """The indices at some places: int64."""
+
+
 class SequenceData(ABC):
     """One split of a data set: a fixed number of sequences that can be taken by their indices.
 
@@ -185,6 +201,22 @@ class SequenceData(ABC):
             draw: which realisation of a source that is random (the epoch, in training); sources
                 with fixed sequences return the same for all. Measuring uses 0.
         """
+
+    def epoch_order(self, generator: np.random.Generator, /) -> EpochOrder:
+        """The order in which training sees the sequences in one epoch.
+
+        By default every order is as likely. A source that is slow to jump about in may keep
+        sequences together that lie together.
+
+        Args:
+            generator: one for each seed and epoch. Nothing else decides the order, so that ranks
+                agree on it and a run that was interrupted goes on in it.
+
+        Returns:
+            Every index in [0, len(self)) once.
+        """
+        order_N: np.ndarray = generator.permutation(len(self))
+        return order_N
 
     def recombine(self, static_B: np.ndarray, dynamic_B: np.ndarray, /) -> Tensor | None:
         """The true sequences with the static factors of one and the dynamic ones of another.

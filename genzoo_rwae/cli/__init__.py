@@ -19,6 +19,7 @@ from genzoo_rwae.cli import (
     build,
     check,
     compare,
+    data,
     doctor,
     encode,
     evaluate,
@@ -67,6 +68,7 @@ def application() -> typer.Typer:
     for verb in (
         build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, actions,
         evaluate, judge, report, doctor, compare, traverse, sweep,
+        data,
     ):  # fmt: skip
         verb.add_to(app)
     return app

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 
 from genzoo_rwae.errors import DataError
-from genzoo_rwae.sequences import Batch, SequenceData
-from genzoo_rwae.training.randomness import epoch_order
+from genzoo_rwae.sequences import Batch, EpochOrder, SequenceData
+from genzoo_rwae.training.randomness import order_generator
 
 __all__ = ["Batches", "taken"]
 
@@ -42,13 +43,12 @@ class Batches:
     def __init__(self, data: SequenceData, size: int, seed: int) -> None:
         self.data, self.size, self.seed = data, size, seed
         self.per_epoch = len(data) // size
+        self._order = lru_cache(maxsize=1)(self._drawn_order)
 
     def indices(self, step: int) -> np.ndarray:
         """Which sequences the batch of one step has."""
         epoch, number = divmod(step, self.per_epoch)
-        order = epoch_order(self.seed, epoch, len(self.data))
-        indices_B: np.ndarray = order[number * self.size : (number + 1) * self.size]
-        return indices_B
+        return self._order(epoch)[number * self.size : (number + 1) * self.size]
 
     def at(self, step: int, rows: slice = _ALL) -> Batch:
         """The batch of one step, or some rows of it. Raises as `taken`."""
@@ -64,3 +64,6 @@ class Batches:
                 step += 1
                 ahead = pool.submit(self.at, step, rows) if end is None or step < end else None
                 yield batch
+
+    def _drawn_order(self, epoch: int) -> EpochOrder:
+        return self.data.epoch_order(order_generator(self.seed, epoch))

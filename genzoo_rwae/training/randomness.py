@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-__all__ = ["epoch_order", "shown_labels", "step_generator"]
+__all__ = ["epoch_order", "order_generator", "shown_labels", "step_generator"]
 
 Purpose = Literal["order", "draws", "global", "measure", "labels"]
 _NUMBER = {"order": 0, "draws": 1, "global": 2, "measure": 3, "labels": 4}
@@ -23,7 +23,12 @@ def _sequence(seed: int, purpose: Purpose, number: int) -> np.random.SeedSequenc
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     """The order of `count` sequences in one epoch: a permutation [count]."""
-    return np.random.default_rng(_sequence(seed, "order", epoch)).permutation(count)
+    return order_generator(seed, epoch).permutation(count)
+
+
+def order_generator(seed: int, epoch: int) -> np.random.Generator:
+    """The generator that one epoch's order is drawn from."""
+    return np.random.default_rng(_sequence(seed, "order", epoch))
 
 
 def step_generator(seed: int, purpose: Purpose, number: int) -> torch.Generator:

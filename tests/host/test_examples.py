@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from genzoo_rwae_plugins.sources.moving_shapes import moving_shapes
 from PIL import Image
 from scipy.io import wavfile
 
@@ -14,6 +15,8 @@ from genzoo_rwae.errors import DataError, PluginError, SpecError
 from genzoo_rwae.example import _PLACES, example_spec
 from genzoo_rwae.kinds import KINDS
 from genzoo_rwae.run import check
+from genzoo_rwae.sequences import SequenceData, Split
+from genzoo_rwae.shards import write_shards
 from genzoo_rwae.zoo import Zoo
 
 ENTRIES = catalogue().entries
@@ -73,12 +76,20 @@ def make_skeletons(path: Path) -> None:
     np.save(path, np.random.default_rng(0).normal(size=(200, 4, 5, 3)))
 
 
+def make_shards(path: Path) -> None:
+    splits: dict[Split, SequenceData] = {
+        split: moving_shapes(split, sequences=80, held_out=9) for split in get_args(Split)
+    }
+    write_shards(splits, path, source="moving-shapes")
+
+
 # what stands at the `path` of the example, for sources of the user's own data
 OWN_DATA: dict[str, tuple[str, Callable[[Path], None]]] = {
     "clips": ("clips", make_clips),
     "series": ("series.csv", make_series),
     "audio": ("recordings", make_sounds),
     "skeletons": ("skeletons.npy", make_skeletons),
+    "shards": ("shards", make_shards),
 }
 
 

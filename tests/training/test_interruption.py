@@ -246,7 +246,7 @@ def test_data_that_vanish_in_mid_run_are_named_and_the_run_goes_on_when_they_are
     [FileNotFoundError(2, "No such file or directory", "clip-7.npy"), gz.DataError("clip-7.npy")],
 )
 def test_what_a_source_says_of_data_that_are_gone_gets_step_and_advice(error: Exception) -> None:
-    class Gone:
+    class Gone(gz.SequenceData):
         def __len__(self) -> int:
             return 8
 
@@ -254,7 +254,7 @@ def test_what_a_source_says_of_data_that_are_gone_gets_step_and_advice(error: Ex
             raise error
 
     with pytest.raises(gz.DataError, match=r"step 4: the data cannot .*clip-7\.npy.*goes on from"):
-        Batches(Gone(), 2, seed=0).at(3)  # type: ignore[arg-type]
+        Batches(Gone(), 2, seed=0).at(3)
 
 
 def test_data_that_are_gone_when_they_are_to_be_measured_are_answered_for_as_well(
