@@ -22,6 +22,7 @@ from genzoo_rwae.cli import (
     doctor,
     encode,
     evaluate,
+    explore,
     judge,
     list_,
     new,
@@ -66,7 +67,7 @@ def application() -> typer.Typer:
 
     for verb in (
         build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, actions,
-        evaluate, judge, report, doctor, compare, traverse, sweep,
+        evaluate, judge, report, doctor, compare, traverse, explore, sweep,
     ):  # fmt: skip
         verb.add_to(app)
     return app
