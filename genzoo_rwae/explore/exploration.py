@@ -129,8 +129,8 @@ class Exploration:
         batch = self._take(index)
         x_T, length = self.model.prepare(batch.x_BT)[0], int(batch.lengths_B[0])
         shifts = [
-            self.directions[code].shift(torch.tensor(places))
-            for code, places in (("static", static_places), ("dynamic", dynamic_places))
+            self.directions["static"].shift(torch.tensor(static_places)),
+            self.directions["dynamic"].shift(torch.tensor(dynamic_places)),
         ]
         still = [torch.zeros_like(shift_D) for shift_D in shifts]
         return (

@@ -143,7 +143,7 @@ def _sample(gradio: Any, exploration: Exploration) -> None:
             *exploration.lengths, length, step=1, buttons=[], elem_id="steps",
             label=f"Steps (the data have {length})",
         )  # fmt: skip
-        seed = gradio.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+        seed = gradio.Number(0, label="Seed", precision=0, elem_id="seed")
     with gradio.Row(elem_classes="actions"):
         chosen = _actions(gradio, exploration, "drawn")
         anew = gradio.Button("Draw anew", size="sm")
@@ -182,17 +182,17 @@ def _chooser(gradio: Any, exploration: Exploration, label: str, index: int) -> A
         _html(gradio, f"<h3>{label}</h3>")
         gallery = gradio.Gallery(
             list(zip(pictures, map(str, offered), strict=True)),
-            show_label=False, columns=6, height=210, allow_preview=False, object_fit="contain",
+            show_label=False, columns=6, height=190, allow_preview=False, object_fit="contain",
             selected_index=offered.index(index), buttons=[], format="png", interactive=False,
             elem_classes="chooser",
         )  # fmt: skip
         number = gradio.Number(
             index, label=f"or its place, 0 to {len(exploration.data) - 1}", precision=0,
-            minimum=0, maximum=len(exploration.data) - 1, elem_classes="place",
+            elem_classes="place",
         )  # fmt: skip
 
     def select(event: gradio.SelectData) -> int:
-        return offered[event.index]
+        return int(offered[event.index])
 
     select.__annotations__["event"] = gradio.SelectData  # Gradio looks for it there
     gallery.select(select, None, number, **_QUICK)

@@ -87,7 +87,9 @@ def server(blocks: Any) -> Any:
     """Uvicorn's `Server` for the page, to be run with a socket that listens already."""
     import uvicorn
 
-    return uvicorn.Server(uvicorn.Config(_application(blocks), log_level="warning"))
+    # an open page keeps a connection open for good: Ctrl-C does not wait for it, nor say so
+    config = uvicorn.Config(_application(blocks), log_level="critical", timeout_graceful_shutdown=1)
+    return uvicorn.Server(config)
 
 
 def _application(blocks: Any) -> Any:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ import torch
 
 from genzoo_rwae.assemble import assemble, open_split
 from genzoo_rwae.explore.exploration import Exploration
+from genzoo_rwae.explore.page import page
+from genzoo_rwae.explore.server import address_of, listen, own_folder, server
 from genzoo_rwae.run import check
 from genzoo_rwae.sequences import Batch, Factor, SequenceData, Sound
 
@@ -69,3 +75,22 @@ def named(tiny_file: Path):
         return Exploration(model.eval(), test, train)
 
     return make
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Serve the page of an exploration until the test is over; gives its address."""
+    pytest.importorskip("gradio", reason="the page needs Gradio: the extra explore")
+    with ExitStack() as held:
+
+        def start(exploration: Exploration, **about: Any) -> str:
+            held.enter_context(own_folder())
+            listener = held.enter_context(listen(0))
+            here = server(page(exploration, **about))
+            thread = threading.Thread(target=here.run, kwargs={"sockets": [listener]})
+            thread.start()
+            held.callback(thread.join)
+            held.callback(setattr, here, "should_exit", True)
+            return address_of(listener)
+
+        yield start
