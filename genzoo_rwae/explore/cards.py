@@ -9,6 +9,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def cards(clips: Sequence[Clip], data: SequenceData) -> str:
     """
     film = _film(clips, data)
     steps = max(clip.length for clip in clips)
-    shown = [_card(clip, film, steps, data) for clip in clips]
+    shown = [_card(clip, film, steps, data, _mark(clips)) for clip in clips]
     return _render("cards.html.j2", cards=shown)
 
 
@@ -87,12 +88,24 @@ def _film(clips: Sequence[Clip], data: SequenceData) -> Film:
     return film_for(arrays, most=1, across=len(clips), room=_ROOM, display=data.info.display)
 
 
-def _card(clip: Clip, film: Film, steps: int, data: SequenceData) -> _Card:
+def _mark(clips: Sequence[Clip]) -> str:
+    """What tells these clips from all others.
+
+    A browser goes on with a picture that it has shown before where it was; a picture that carries
+    the mark of its neighbours is a new one beside new neighbours, and they begin together.
+    """
+    content = sha256()
+    for clip in clips:
+        content.update(to_array(clip.x_T).tobytes())
+    return content.hexdigest()
+
+
+def _card(clip: Clip, film: Film, steps: int, data: SequenceData, mark: str) -> _Card:
     x_T = to_array(clip.x_T)
     # what is a picture moves, all clips for as long as the longest; vectors are drawn whole
     times = range(steps if film.image else 1)
     frames = [film.frame(x_T, time, clip.length) for time in times]
-    picture = _uri("image/gif", gif_bytes(frames, _FPS)) if film.image else _uri(
+    picture = _uri("image/gif", gif_bytes(frames, _FPS, caption=mark)) if film.image else _uri(
         "image/png", png_bytes(frames[0])
     )  # fmt: skip
     sound = data.sound(clip.x_T[: clip.length], like=clip.like)

@@ -56,6 +56,18 @@ def test_pictures_move_all_for_as_long_as_the_longest():
         assert len(other.convert("RGB").getcolors()) == 1
 
 
+def test_a_clip_begins_anew_beside_another_and_is_the_same_beside_the_same():
+    one, other, third = (Clip("a", "", torch.rand(2, 1, 8, 8), 2) for _ in range(3))
+    first, again, beside = (
+        embedded(cards(clips, Data(1, 8, 8)), "image/gif")[0]
+        for clips in ([one, other], [one, other], [one, third])
+    )
+    assert first == again
+    assert first != beside
+    with Image.open(io.BytesIO(first)) as before, Image.open(io.BytesIO(beside)) as after:
+        assert before.tobytes() == after.tobytes()
+
+
 def test_vectors_are_drawn_whole_and_heard_at_their_true_length_in_a_phase():
     data = Data(20, form="spectrogram")
     clips = [Clip("a", "", torch.rand(5, 20), 5, 7), Clip("b", "", torch.rand(5, 20), 2)]
