@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -103,7 +103,7 @@ def browser() -> str:
     return found
 
 
-class Listener(HTTPServer):
+class Listener(ThreadingHTTPServer):
     """A server of this machine that notes what it is asked for."""
 
     def __init__(self) -> None:

@@ -144,7 +144,7 @@ class Exploration:
     def sample(
         self, count: int, length: int, seed: int, action: int | None = None
     ) -> tuple[Clip, ...]:
-        """Draws from the priors; those of one seed share their noise, whatever the action.
+        """Draws from the priors; those of one seed share their noise, whichever action is given.
 
         Raises:
             SpecError: more or longer than the page has room for, or no such action.

@@ -99,7 +99,7 @@ def test_clicks_swap_move_and_sample_and_ask_nothing_elsewhere(serve, chromium, 
     assert [text for text in shown.said if "Content Security Policy" in text] == []
 
 
-def test_hostile_names_are_text_and_data_of_sound_are_heard(serve, chromium, named, listener):
+def test_hostile_names_are_text_and_data_of_sound_are_heard(listener, serve, chromium, named):
     name = listener.hostile + "{{ document.title = 'owned' }}${document.title = 'owned'}"
     figure = {"value": name, "chance": name, "note": name, "good": name, "baselines": {name: name}}
     address = serve(
@@ -124,9 +124,10 @@ def test_hostile_names_are_text_and_data_of_sound_are_heard(serve, chromium, nam
 
 
 def test_the_policy_lets_nothing_be_loaded_from_elsewhere(
-    serve, chromium, exploration, listener, monkeypatch
+    listener, serve, chromium, exploration, monkeypatch
 ):
-    monkeypatch.setattr(page_module, "figures_table", lambda *_: listener.hostile)
+    planted = listener.hostile.replace("<base", "<i")  # which would lead the page itself astray
+    monkeypatch.setattr(page_module, "figures_table", lambda *_: planted)
     address = serve(exploration, name="tiny")
     chromium(address).wait_for_timeout(1_000)
     assert listener.asked == []
