@@ -1,11 +1,14 @@
-"""What tests of all rooms share: places, a small spec, the command as a subprocess."""
+"""What tests of all rooms share: places, a small spec, the command as a process, a browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,9 @@ def genzoo_step_done(step):
     if step == int(os.environ.get("KILL_AT", 0)):
         os.kill(os.getpid(), getattr(signal, os.environ["KILL_WITH"]))
 """
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+RUNS = "document.title='owned';document.body.dataset.owned='yes'"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -84,3 +90,55 @@ def genzoo(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+# -- browsers, and what they ask for -------------------------------------------------------------
+
+
+@pytest.fixture
+def browser() -> str:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser on PATH: looked for {', '.join(BROWSERS)}")
+    return found
+
+
+class Listener(ThreadingHTTPServer):
+    """A server of this machine that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+
+    @property
+    def hostile(self) -> str:
+        """A name that would load, run and send whatever a page lets it."""
+        here = f"http://127.0.0.1:{self.server_port}"
+        return (
+            f"\"'></title></style></code></pre></svg><img src={here}/img>"
+            f"<script src={here}/js></script><link rel=stylesheet href={here}/css>"
+            f"<style>@import url({here}/import);*{{background:url({here}/url)}}</style>"
+            f"<iframe src={here}/frame></iframe><object "
+            f"data={here}/object></object><video src={here}/video></video><script>{RUNS};"
+            f"fetch('{here}/fetch')</script><base href={here}/><svg><image href={here}/svg /></svg>"
+        )
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Listener)
+        self.server.asked.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

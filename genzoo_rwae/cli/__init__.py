@@ -23,6 +23,7 @@ from genzoo_rwae.cli import (
     doctor,
     encode,
     evaluate,
+    explore,
     judge,
     list_,
     new,
@@ -67,8 +68,7 @@ def application() -> typer.Typer:
 
     for verb in (
         build, check, list_, show, plugins, schema, new, sample, reconstruct, swap, encode, actions,
-        evaluate, judge, report, doctor, compare, traverse, sweep,
-        data,
+        evaluate, judge, report, doctor, compare, traverse, explore, sweep, data,
     ):  # fmt: skip
         verb.add_to(app)
     return app

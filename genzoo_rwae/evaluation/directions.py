@@ -38,6 +38,16 @@ class Directions:
     sd_R: Tensor
     share_R: Tensor
 
+    def shift(self, places_R: Tensor) -> Tensor:
+        """How far a code [D] moves that moves along all directions at once.
+
+        Σ_r place_r sd_r axis_r
+
+        Args:
+            places_R: in standard deviations of each direction.
+        """
+        return (places_R.to(self.sd_R) * self.sd_R) @ self.axes_RD
+
 
 @dataclass(frozen=True)
 class Subspace:

@@ -1,4 +1,4 @@
-"""Codes moved along one direction at a time, and single factors exchanged.
+"""Codes moved along directions, one at a time or all at once, and single factors exchanged.
 
 Shapes: R directions or row donors, C columns, V places, T time, D code width, ... the frame.
 """
@@ -12,13 +12,13 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from genzoo_rwae.codes import Latents
-from genzoo_rwae.evaluation.codes import encode_split
+from genzoo_rwae.evaluation.codes import EncodedSplit, encode_split
 from genzoo_rwae.evaluation.directions import Directions, Subspace, principal_directions
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import Encoding, SequenceModel
 from genzoo_rwae.sequences import SequenceData
 
-__all__ = ["Code", "code_directions", "exchange_all", "traverse"]
+__all__ = ["Code", "code_directions", "directions_of", "exchange_all", "move", "traverse"]
 
 Code = Literal["static", "dynamic"]
 
@@ -35,7 +35,11 @@ def code_directions(
         count: how many directions.
         most: sequences, spread evenly.
     """
-    codes = encode_split(model, data, most)
+    return directions_of(encode_split(model, data, most), code, count)
+
+
+def directions_of(codes: EncodedSplit, code: Code, count: int) -> Directions:
+    """Principal directions of codes that are encoded already, as `code_directions`."""
     if code == "static":
         return principal_directions(codes.static_ND, count)
     z_NTD = codes.dynamic_NTD
@@ -87,6 +91,31 @@ def traverse(
     ).float()
     made_BT[:, length:] = 0
     return rearrange(made_BT, "(r v) ... -> r v ...", r=shape[0])
+
+
+@torch.no_grad()
+def move(
+    model: SequenceModel, x_T: Tensor, length: int, static_D: Tensor, dynamic_D: Tensor
+) -> Tensor:
+    """One sequence with both codes moved from where they are: [T, ...]; 0 beyond its true length.
+
+    Args:
+        model: what encodes and decodes.
+        x_T: [T, ...] the sequence.
+        length: its true length.
+        static_D: what is added to its static code.
+        dynamic_D: what is added to its dynamic codes, the same at all steps.
+    """
+    encoding = model.encode(x_T[None], torch.tensor([length]))
+    static_BD, dynamic_BTD = encoding.static.mean, encoding.dynamic.mean
+    latents = Latents(
+        static_BD + static_D.to(static_BD),
+        dynamic_BTD + dynamic_D.to(dynamic_BTD),
+        _action(encoding, 1),
+    )
+    made_T = model.decode(latents).float()[0]
+    made_T[length:] = 0
+    return made_T
 
 
 @torch.no_grad()

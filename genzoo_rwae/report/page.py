@@ -27,7 +27,7 @@ from genzoo_rwae.report.facts import RunFacts
 from genzoo_rwae.report.figures import ShownFigure, read_figures
 from genzoo_rwae.spec.located import read_yaml
 
-__all__ = ["Picture", "read_pictures", "run_name", "write_report"]
+__all__ = ["Picture", "read_pictures", "run_figures", "run_name", "write_report"]
 
 _FORMATS = {"PNG": "image/png", "GIF": "image/gif", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _NO_PICTURE = (
@@ -93,7 +93,7 @@ def write_report(
         raise CheckpointError(f"{run}: no such run folder; `genzoo build SPEC -o {run}` makes one")
     facts = facts or RunFacts()
     history = read_history(run / "metrics.jsonl")
-    figures, problem = _figures(run / "evaluation.json")
+    figures, problem = run_figures(run)
     pictures = read_pictures(run / "pictures", captions or {})
     template = resources.files("genzoo_rwae.report").joinpath("page.html.j2")
     environment = Environment(
@@ -141,6 +141,18 @@ def run_name(run: Path) -> str:
     return str(name or run.resolve().name)
 
 
+def run_figures(run: Path) -> tuple[tuple[ShownFigure, ...], str]:
+    """The figures of a run folder, and what to say where there are none."""
+    path = run / "evaluation.json"
+    if not path.is_file():
+        return (), "Not measured yet: `genzoo build` with this spec and folder measures the model."
+    try:
+        figures = read_figures(path)
+    except CheckpointError as error:
+        return (), f"The evaluation cannot be read: {error}"
+    return figures, "" if figures else "The evaluation holds no figures."
+
+
 def _picture(path: Path, caption: str) -> Picture:
     size = path.stat().st_size if path.is_file() else 0
     section = next((s for stem, s in _SECTIONS.items() if path.stem.startswith(stem)), "Pictures")
@@ -167,17 +179,6 @@ def _place(path: Path) -> int:
     """Where a picture of this name comes; after all that are known where it is not."""
     known = (place for place, stem in enumerate(_CAPTIONS) if path.stem.startswith(stem))
     return next(known, len(_CAPTIONS))
-
-
-def _figures(path: Path) -> tuple[tuple[ShownFigure, ...], str]:
-    """The figures, and what to say where there are none."""
-    if not path.is_file():
-        return (), "Not measured yet: `genzoo build` with this spec and folder measures the model."
-    try:
-        figures = read_figures(path)
-    except CheckpointError as error:
-        return (), f"The evaluation cannot be read: {error}"
-    return figures, "" if figures else "The evaluation holds no figures."
 
 
 def _notices(

@@ -35,6 +35,8 @@ __all__ = [
     "SWAPPED",
     "clip_film",
     "clip_rows",
+    "gif_bytes",
+    "png_bytes",
     "reconstruction_rows",
     "save_gif",
     "save_png",
@@ -236,12 +238,17 @@ def save_png(image: Image, path: Path, *, caption: str = "") -> Path:
     Raises:
         RunError: the folder cannot be written.
     """
+    return write_atomic(path, png_bytes(image, caption=caption))
+
+
+def png_bytes(image: Image, *, caption: str = "") -> bytes:
+    """What `save_png` writes."""
     notes = PngInfo()
     if caption:
         notes.add_itxt("Description", caption)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True, pnginfo=notes)
-    return write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def save_gif(frames: Sequence[Image], path: Path, fps: float = 8, *, caption: str = "") -> Path:
@@ -253,6 +260,15 @@ def save_gif(frames: Sequence[Image], path: Path, fps: float = 8, *, caption: st
     Raises:
         ValueError: no frames, or a rate that is not above 0.
         RunError: the folder cannot be written.
+    """
+    return write_atomic(path, gif_bytes(frames, fps, caption=caption))
+
+
+def gif_bytes(frames: Sequence[Image], fps: float = 8, *, caption: str = "") -> bytes:
+    """What `save_gif` writes.
+
+    Raises:
+        ValueError: as `save_gif`.
     """
     if not frames or fps <= 0:
         raise ValueError(f"got {len(frames)} frames at {fps} a second, wanted at least 1, above 0")
@@ -274,7 +290,7 @@ def save_gif(frames: Sequence[Image], path: Path, fps: float = 8, *, caption: st
         disposal=1,
         comment=caption.encode(),
     )
-    return write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _swap_arrays(

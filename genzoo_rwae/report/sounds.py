@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from genzoo_rwae.sequences import Sound
 
-__all__ = ["save_wav"]
+__all__ = ["save_wav", "wav_bytes"]
 
 
 def save_wav(sound: Sound, path: Path) -> Path:
@@ -24,6 +24,11 @@ def save_wav(sound: Sound, path: Path) -> Path:
     Raises:
         RunError: the folder cannot be written.
     """
+    return write_atomic(path, wav_bytes(sound))
+
+
+def wav_bytes(sound: Sound) -> bytes:
+    """What `save_wav` writes."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
@@ -31,4 +36,4 @@ def save_wav(sound: Sound, path: Path) -> Path:
         file.setframerate(sound.rate)
         whole_N = np.clip(np.round(sound.wave_N * 2.0**15), -(2**15), 2**15 - 1)
         file.writeframes(whole_N.astype("<i2").tobytes())
-    return write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()

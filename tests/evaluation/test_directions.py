@@ -46,6 +46,17 @@ def test_directions_point_to_the_same_side_for_mirrored_codes():
     assert (largest > 0).all()
 
 
+def test_a_shift_is_scikit_learns_way_back_from_the_directions():
+    z_ND, _, _ = mixed()
+    found, peer = principal_directions(z_ND, 3), PCA(3).fit(z_ND)
+    places = np.array([1.5, -2.0, 0.5])
+    sides = np.sign((found.axes_RD.numpy() * peer.components_).sum(1))  # PCA's point as they like
+    scores = places * sides * np.sqrt(peer.explained_variance_)
+    wanted = peer.inverse_transform(scores[None])[0] - peer.mean_
+    shift_D = found.shift(torch.tensor(places))
+    assert np.allclose(shift_D.numpy(), wanted, atol=1e-4)
+
+
 def test_there_are_no_more_directions_than_entries():
     z_ND = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     assert principal_directions(z_ND, 9).axes_RD.shape == (3, 3)

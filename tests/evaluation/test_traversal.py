@@ -8,7 +8,7 @@ import torch
 
 from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, StaticCode
 from genzoo_rwae.evaluation.directions import Directions, Subspace, factor_subspaces
-from genzoo_rwae.evaluation.traversal import code_directions, exchange_all, traverse
+from genzoo_rwae.evaluation.traversal import code_directions, exchange_all, move, traverse
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData
 
@@ -61,6 +61,13 @@ class Clips(SequenceData):
 
 def along(axis, mean, sd=1.5):
     return Directions(mean, axis[None], torch.tensor([sd]), torch.ones(1))
+
+
+def test_codes_are_moved_by_what_is_added_to_them_and_nothing_beyond_the_end():
+    x_T = torch.arange(12.0).reshape(3, 4)
+    moved_T = move(Plain(), x_T, 2, torch.tensor([10.0, 20.0]), torch.tensor([0.0, -5.0]))
+    wanted_T = torch.tensor([[10.0, 21.0, 2.0, -2.0], [10.0, 21.0, 6.0, 2.0], [0.0] * 4])
+    assert torch.equal(moved_T, wanted_T)
 
 
 def test_static_code_takes_the_place_along_the_direction_and_keeps_the_rest():

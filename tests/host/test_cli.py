@@ -105,7 +105,7 @@ def test_there_is_a_verb_for_all_that_the_readme_promises():
     assert {
         "build", "check", "list", "show", "plugins", "schema", "new", "doctor", "sample",
         "reconstruct", "swap", "encode", "report", "evaluate", "judge", "compare", "traverse",
-        "sweep",
+        "sweep", "explore",
     } <= set(VERBS)  # fmt: skip
 
 

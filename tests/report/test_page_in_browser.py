@@ -3,11 +3,7 @@
 import html
 import json
 import re
-import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +17,6 @@ from genzoo_rwae.report.facts import CardPart, RunFacts
 from genzoo_rwae.report.page import write_report
 from genzoo_rwae.report.pictures import clip_rows, save_png
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -35,14 +30,6 @@ FLAGS = (
 RUNS = "document.title='owned';document.body.dataset.owned='yes'"
 HOSTILE = f'</title><script>{RUNS}</script><img src=x onerror="{RUNS}"><svg onload="{RUNS}">\''
 COLOUR = (12, 200, 34)
-
-
-@pytest.fixture
-def browser() -> str:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser on PATH: looked for {', '.join(BROWSERS)}")
-    return found
 
 
 @pytest.fixture
@@ -98,47 +85,6 @@ def test_pictures_are_seen(browser, page, tmp_path, width) -> None:
 
 
 # -- what a page asks for ------------------------------------------------------------------------
-
-
-class Listener(HTTPServer):
-    """A server of this machine that notes what it is asked for."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[str] = []
-
-    @property
-    def hostile(self) -> str:
-        """A name that would load, run and send whatever a page lets it."""
-        here = f"http://127.0.0.1:{self.server_port}"
-        return (
-            f"\"'></title></style></code></pre></svg><img src={here}/img>"
-            f"<script src={here}/js></script><link rel=stylesheet href={here}/css>"
-            f"<style>@import url({here}/import);*{{background:url({here}/url)}}</style>"
-            f"<iframe src={here}/frame></iframe><object "
-            f"data={here}/object></object><video src={here}/video></video><script>{RUNS};"
-            f"fetch('{here}/fetch')</script><base href={here}/><svg><image href={here}/svg /></svg>"
-        )
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        assert isinstance(self.server, Listener)
-        self.server.asked.append(self.path)
-        self.send_error(404)
-
-    def log_message(self, *_: object) -> None:
-        """Silence."""
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def report_of(folder: Path, name: str) -> Path:
