@@ -5,10 +5,12 @@ Shapes: B batch, T time, D width of all codes of a step, H width of a feature, .
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from pydantic import PositiveInt
+import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from genzoo_rwae.components import Use, decoder, hookimpl
@@ -28,7 +30,13 @@ class FrameDecoder(nn.Module):
 
     Args:
         hidden: width of the hidden layer.
+        octaves: K; beside every entry z of the codes the hidden layer sees sin and cos of 2^k π z,
+            k = -1, ..., K - 2. Where one entry tells many kinds apart, as six colours along a line,
+            frames are a rugged function of it, which is learnt slowly from z alone.
         frames: the net that draws single frames.
+
+    Source of octaves: Tancik et al., "Fourier features let networks learn high frequency functions
+        in low dimensional domains", NeurIPS 2020, arXiv 2006.10739 (positional encoding).
     """
 
     frame_by_frame = True
@@ -40,15 +48,24 @@ class FrameDecoder(nn.Module):
         /,
         *,
         hidden: PositiveInt = 256,
+        octaves: Annotated[int, Field(ge=0, le=8)] = 0,
         frames: FrameNet = ConvFrameDecoder,
     ) -> None:
         super().__init__()
-        self.into = nn.Sequential(nn.Linear(codes, hidden), nn.LeakyReLU(0.2))
+        self.octaves = octaves
+        seen = (1 + 2 * octaves) * codes
+        self.into = nn.Sequential(nn.Linear(seen, hidden), nn.LeakyReLU(0.2))
         self.frames = frames(hidden, frame_shape)
 
     def forward(self, z_BTD: Tensor) -> Tensor:
         """[B, T, D] to [B, T, ...], before any squashing."""
-        return per_frame(self.frames, self.into(z_BTD))
+        return per_frame(self.frames, self.into(_with_waves(z_BTD, self.octaves)))
+
+
+def _with_waves(z_BTD: Tensor, octaves: int) -> Tensor:
+    """Codes, and waves of them of 4, 2, 1, ... units' length."""
+    angles = [2.0 ** (octave - 1) * math.pi * z_BTD.float() for octave in range(octaves)]
+    return torch.cat([z_BTD, *(wave(a) for a in angles for wave in (torch.sin, torch.cos))], dim=-1)
 
 
 @decoder("lstm")

@@ -54,6 +54,21 @@ def test_every_parameter_of_a_decoder_gets_a_gradient(decoder, gradients):
         assert gradient.abs().max() > 1e-7, name
 
 
+def test_octaves_show_the_hidden_layer_waves_of_two_units_and_of_four():
+    net, z_BTD = FrameDecoder(2, (6,), hidden=5, octaves=2, frames=MLP), torch.randn(3, 4, 2)
+    seen = []
+    net.into.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    net(z_BTD)
+    waves = [z_BTD] + [
+        wave(2 * torch.pi * z_BTD / length) for length in (4, 2) for wave in (torch.sin, torch.cos)
+    ]
+    torch.testing.assert_close(seen[0], torch.cat(waves, -1))
+
+
+def test_octaves_pass_the_kit():
+    check_decoder(FrameDecoder, octaves=3, hidden=5, frames=MLP)
+
+
 def test_gru_decoder_passes_the_kit():
     check_decoder(LstmDecoder, cell="gru", hidden=5, frames=MLP)
 
