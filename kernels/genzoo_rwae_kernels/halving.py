@@ -40,7 +40,7 @@ def halving_convolution(x_NCHW: Tensor, weight: Tensor, bias_S: Tensor | None = 
     places = (x_NCHW.shape[2] // 2) * (x_NCHW.shape[3] // 2)
     if not _is_worth_it(x_NCHW, weight, places):
         return conv2d(x_NCHW, weight, bias_S, 2, 1)
-    y_NShw: Tensor = _Halving.apply(*_low(x_NCHW, weight, bias_S))
+    y_NShw: Tensor = _Halving.apply(*_low(x_NCHW, weight, bias_S))  # type: ignore[no-untyped-call]
     return y_NShw
 
 
@@ -69,7 +69,7 @@ def doubling_convolution(
     """
     if not _is_worth_it(x_NShw, weight, x_NShw.shape[2:].numel()):
         return conv_transpose2d(x_NShw, weight, bias_C, 2, 1, odd)
-    x_NCHW: Tensor = _Doubling.apply(*_low(x_NShw, weight, bias_C), odd)
+    x_NCHW: Tensor = _Doubling.apply(*_low(x_NShw, weight, bias_C), odd)  # type: ignore[no-untyped-call]
     return x_NCHW
 
 

@@ -52,7 +52,7 @@ def group_norm(
     """
     if not _is_worth_it(x_NCHW, groups):
         return torch_group_norm(x_NCHW, groups, weight_C, bias_C, eps)
-    y_NCHW: Tensor = _GroupNorm.apply(x_NCHW, groups, weight_C, bias_C, eps)
+    y_NCHW: Tensor = _GroupNorm.apply(x_NCHW, groups, weight_C, bias_C, eps)  # type: ignore[no-untyped-call]
     return y_NCHW
 
 
