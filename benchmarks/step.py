@@ -52,7 +52,7 @@ ENCODERS = {
     "transformer": "{use: transformer, hidden: 128, frames: {use: conv, channels: 32}}",
     "transformer, patches of 8": "{use: transformer, hidden: 224, patch: 8}",
 }
-WARM_UP, PROFILED = 2, 6  # steps
+WARM_UP, PROFILED = 2, 4  # steps
 WIDE, LONG = 256, 100  # sequences and steps of the penalty that has to stay small
 
 # a word in the name of an operation, or of one that called it -> kind; the first that fits

