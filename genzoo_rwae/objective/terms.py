@@ -48,9 +48,11 @@ def masked_cost(
     Where a value is missing, both sides are 0.
     """
     steps_K = passed.steps_K.to(passed.x_BT.device)
-    x_BK, x_hat_BK = passed.x_BT.index_select(1, steps_K), passed.x_hat_BK
-    missing_BK = x_BK.isnan()
-    if bool(missing_BK.any()):
+    x_BK, x_hat_BK = passed.x_BT, passed.x_hat_BK
+    if passed.steps_K.tolist() != list(range(x_BK.shape[1])):  # else they would be copied
+        x_BK = x_BK.index_select(1, steps_K)
+    # a sum is cheaper than to ask every value
+    if bool(x_BK.sum().isnan()) and bool((missing_BK := x_BK.isnan()).any()):
         # equal values cost nothing and pull at nothing, whatever the cost
         x_BK, x_hat_BK = x_BK.nan_to_num(0.0), x_hat_BK.masked_fill(missing_BK, 0.0)
     cost_BK = cost(x_BK, x_hat_BK)

@@ -22,9 +22,11 @@ from genzoo_rwae_kernels.blocks import (
 )
 from genzoo_rwae_kernels.conv_lstm import ConvLstmCell
 from genzoo_rwae_kernels.distances import squared_distances
+from genzoo_rwae_kernels.halving import doubling_convolution, halving_convolution
 from genzoo_rwae_kernels.inner_products import Linear, Polynomial
 from genzoo_rwae_kernels.kinked import Energy, Laplacian, Matern
 from genzoo_rwae_kernels.mmd import Kernel, mmd2_biased, mmd2_unbiased
+from genzoo_rwae_kernels.normalisation import group_norm
 from genzoo_rwae_kernels.radial import (
     WAE_SCALES,
     Imq,
@@ -57,6 +59,9 @@ __all__ = [
     "Sum",
     "TwoSampleTest",
     "attention",
+    "doubling_convolution",
+    "group_norm",
+    "halving_convolution",
     "kernel_product",
     "kernel_sum",
     "median_squared_distance",

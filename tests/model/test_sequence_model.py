@@ -35,6 +35,20 @@ def clips():
 # -- training passes --------------------------------------------------------------------------
 
 
+def test_bytes_become_shares_of_255_and_stay_bytes_where_they_came_from(model, clips):
+    before = clips.clone()
+    assert torch.equal(model.prepare(clips), clips.float() / 255)
+    assert torch.equal(clips, before)
+
+
+def test_floats_are_used_as_they_are_and_are_not_written_to(model):
+    x_BT = torch.rand(2, 4, *SHAPE)
+    x_BT[0, 0, 0, 0, :2] = torch.tensor([torch.inf, -torch.inf])  # whose sum is NaN
+    before = x_BT.clone()
+    assert torch.equal(model.prepare(x_BT), before)
+    assert torch.equal(x_BT, before)
+
+
 def test_forward_gives_what_the_objective_sees(model, clips):
     passed = model(clips, torch.full((5,), 4), torch.Generator())
     assert isinstance(passed, Pass)

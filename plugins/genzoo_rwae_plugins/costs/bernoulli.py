@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from einops import reduce
 from torch import Tensor
 
 from genzoo_rwae.components import cost, hookimpl
@@ -37,7 +38,7 @@ def bernoulli(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
     least = torch.finfo(x_hat_BT.dtype).tiny
     ln_1 = x_hat_BT.clamp_min(least).log()
     ln_0 = (1 - x_hat_BT).clamp_min(least).log()
-    return -(x_BT * ln_1 + (1 - x_BT) * ln_0).flatten(2).sum(-1)
+    return -reduce(x_BT * ln_1 + (1 - x_BT) * ln_0, "b t ... -> b t", "sum")
 
 
 @hookimpl

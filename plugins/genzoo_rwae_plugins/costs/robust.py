@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from einops import reduce
 from pydantic import PositiveFloat
 from torch import Tensor
 from torch.nn.functional import huber_loss
@@ -20,7 +21,7 @@ def absolute(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
     c(x, x̂) = Σ |x − x̂|: [B, T, ...] twice to [B, T]. Its minimum is the median, not the mean, of
     what x may be, which is sharper where that is one of two things.
     """
-    return (x_BT - x_hat_BT).abs().flatten(2).sum(-1)
+    return reduce((x_BT - x_hat_BT).abs(), "b t ... -> b t", "sum")
 
 
 @cost("huber")
@@ -35,7 +36,8 @@ def huber(x_BT: Tensor, x_hat_BT: Tensor, /, *, delta: PositiveFloat = 0.1) -> T
 
     Source: Huber, Robust Estimation of a Location Parameter, 1964.
     """
-    return huber_loss(x_hat_BT, x_BT, reduction="none", delta=delta).flatten(2).sum(-1)
+    wrong_BT = huber_loss(x_hat_BT, x_BT, reduction="none", delta=delta)
+    return reduce(wrong_BT, "b t ... -> b t", "sum")
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from einops import reduce
 from torch import Tensor
 
 from genzoo_rwae.components import cost, hookimpl
@@ -19,7 +20,8 @@ def squared_error(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
 
     Source: arXiv 2101.07496, Sec. 3; arXiv 1711.01558.
     """
-    return (x_BT - x_hat_BT).square().flatten(2).sum(-1)
+    # no flattening: frames may be channels-last, and it would copy them
+    return reduce((x_BT - x_hat_BT).square(), "b t ... -> b t", "sum")
 
 
 @hookimpl

@@ -26,6 +26,21 @@ def test_optimizer_goes_down(build):
     assert x.abs().max() < 0.1
 
 
+@pytest.mark.parametrize(("build", "plain"), [(adam, torch.optim.Adam), (adamw, torch.optim.AdamW)])
+def test_fused_steps_are_the_plain_ones_but_for_rounding(build, plain):
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2))
+    decay = {"weight_decay": 1e-4} if build is adamw else {}
+    optimizers = build([ours], lr=0.01), plain([theirs], lr=0.01, fused=False, **decay)
+    for _ in range(50):
+        ours.grad = torch.randn(50, generator=generator)
+        theirs.grad = ours.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-6)
+    assert (ours - torch.linspace(-1, 1, 50)).abs().max() > 0.01
+
+
 def test_constant_schedule_keeps_the_rate():
     assert constant() == 1.0
 

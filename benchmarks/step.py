@@ -1,0 +1,342 @@
+"""What a step of training costs on one core, and where the time goes.
+
+    python benchmarks/step.py docs/performance/step.md
+
+A step is forward, backward, optimiser and critics, as training takes it. Times are seconds of
+processor of one thread, the shortest of several turns in which all variants take part: the machine
+is shared. `plain` is the same step in float32 with every map channels-first. Frames are those of
+the spec's own data where they are there, else noise of the same shape; the shares of a step are
+told by torch's profiler, by the kind of operation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from genzoo_rwae_plugins.frames.maps import FromMap
+from genzoo_rwae_plugins.penalties.mmd import mmd
+from measuring import machine, versions
+from rich.console import Console
+from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils.flop_counter import FlopCounterMode
+
+import genzoo_rwae as gz
+from genzoo_rwae.assemble import assemble, open_split
+from genzoo_rwae.run_folder import RunFolder
+from genzoo_rwae.sequences import Batch, DataInfo, SequenceData
+from genzoo_rwae.spec import load_spec
+from genzoo_rwae.training.loop import Trainer
+
+USUAL = Path(__file__).with_name("usual-nets.yaml")
+CASES: dict[str, tuple[str, list[str]]] = {
+    "the family's usual nets": (str(USUAL), []),
+    "zoo:sprites-rwae-mmd": ("zoo:sprites-rwae-mmd", []),
+    "zoo:sprites-priced-mmd": ("zoo:sprites-priced-mmd", []),
+}
+PLAIN = ["train.precision=float32", "train.layout=contiguous"]
+ENCODERS = {
+    "lstm": "{use: lstm, hidden: 256, frames: {use: conv, channels: 32}}",
+    "conv-lstm": "{use: conv-lstm, channels: 32, hidden: 88}",
+    "transformer": "{use: transformer, hidden: 128, frames: {use: conv, channels: 32}}",
+    "transformer, patches of 8": "{use: transformer, hidden: 224, patch: 8}",
+}
+# what is wanted: sequences a second, times as fast as plain, MB
+RATES = {"the family's usual nets": 24.0, "zoo:sprites-rwae-mmd": 75.0}
+GAINS = {"the family's usual nets": 2.3}
+MEMORY = 900.0
+WARM_UP, PROFILED = 2, 4  # steps
+WIDE, LONG = 256, 100  # sequences and steps of the penalty that has to stay small
+
+# a word in the name of an operation, or of one that called it -> kind; the first that fits
+KINDS = {
+    "Optimizer.step": "optimiser",
+    "_foreach": "optimiser",
+    "penalties": "penalties and prices",
+    "_Contrast": "penalties and prices",
+    "onvolution": "convolution",
+    "_Halving": "convolution",
+    "_Doubling": "convolution",
+    "_norm": "normalisation",
+    "Norm": "normalisation",
+    "rnn": "LSTM and linear",
+    "lstm": "LSTM and linear",
+    "aten::mm": "LSTM and linear",
+    "aten::addmm": "LSTM and linear",
+    "leaky_relu": "leaky ReLU",
+    "copy_": "copies",
+    "aten::index": "copies",
+    "aten::cat": "copies",
+}
+
+
+class Noise(SequenceData):
+    """Frames of noise in the shape of Sprites, for machines without them."""
+
+    info = DataInfo((3, 64, 64), 8, True)
+
+    def __len__(self) -> int:
+        return 512
+
+    def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> Batch:
+        draws = np.random.default_rng(int(indices_B[0]))
+        frames = draws.integers(0, 256, (len(indices_B), 8, 64, 64, 3), dtype=np.uint8)
+        lengths_B = torch.full((len(indices_B),), 8)
+        x_BT = torch.from_numpy(frames).permute(0, 1, 4, 2, 3)
+        return Batch(x_BT, lengths_B, torch.from_numpy(indices_B))
+
+
+class Steps:
+    """Steps of training of a spec, one at a time.
+
+    Args:
+        spec: file or name.
+        settings: over the spec's, as `key=value`.
+    """
+
+    def __init__(self, spec: str, settings: Sequence[str]) -> None:
+        zoo = gz.Zoo()
+        loaded = load_spec(spec, zoo=zoo, settings=[*settings, "train.threads=1"])
+        try:
+            self.data = open_split(loaded, "train")
+        except gz.DataError:
+            self.data = Noise()
+        self.folder = tempfile.TemporaryDirectory()
+        run = RunFolder.prepare(Path(self.folder.name), loaded)
+        assembled = assemble(loaded, self.data.info)
+        quiet = Console(quiet=True)
+        self.trainer = Trainer(loaded, assembled, self.data, self.data, run, zoo, quiet)
+        self.size = self.trainer.batches.size
+        self.given = [self.trainer.batches.at(step) for step in range(4)]
+        if set(PLAIN) <= set(settings):
+            for part in assembled.model.modules():
+                if isinstance(part, FromMap):  # else its maps begin channels-last
+                    part.layers.register_forward_pre_hook(lambda _, maps: (maps[0].contiguous(),))
+        for _ in range(WARM_UP):
+            self()
+
+    def __call__(self) -> None:
+        trainer = self.trainer
+        trainer._train_step(self.given[trainer.step % 4], _Clock())
+        trainer.step += 1
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.trainer.model.parameters())
+
+
+class _Clock:
+    """Stands for the loop's own, whose rate nobody wants here."""
+
+    def rate(self, count: int) -> float:
+        return 0.0
+
+
+def shortest(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds of processor of every call, the least of rounds in which each has its turn."""
+    best = dict.fromkeys(calls, float("inf"))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            began = time.process_time()
+            call()
+            best[name] = min(best[name], time.process_time() - began)
+    return best
+
+
+def products_a_second(dtype: torch.dtype) -> float:
+    """Multiply-adds a second of a product of 2,048 x 2,048 matrices."""
+    a = torch.randn(2048, 2048).to(dtype)
+    return 2048**3 / shortest({"product": lambda: a @ a}, 8)["product"]
+
+
+def multiply_adds(steps: Steps) -> float:
+    with FlopCounterMode(display=False) as counter:
+        steps()
+    return counter.get_total_flops() / 2
+
+
+def shares(steps: Steps) -> Counter[str]:
+    """Kind of operation -> its share of a step."""
+    terms = steps.trainer.objective
+    values = terms._values
+
+    def scoped(*given: object) -> object:
+        with record_function("penalties"):
+            return list(values(*given))
+
+    terms._values = scoped
+    try:
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            for _ in range(PROFILED):
+                steps()
+    finally:
+        del terms._values
+    found: Counter[str] = Counter()
+    for event in seen.events():
+        found[_kind(event)] += event.self_cpu_time_total
+    total = sum(found.values())
+    return Counter({kind: time / total for kind, time in found.items()})
+
+
+def _kind(event: object) -> str:
+    names = []
+    while event is not None:
+        names.append(event.name)
+        event = event.cpu_parent
+    fits = (kind for word, kind in KINDS.items() if any(word in name for name in names))
+    return next(fits, "the rest")
+
+
+def peak_megabytes(spec: str) -> float:
+    """Peak resident memory of a process that trains for a few steps."""
+    command = [sys.executable, __file__, "--peak", spec]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def page(rounds: int) -> str:
+    torch.set_num_threads(1)
+    peaks = {dtype: products_a_second(dtype) for dtype in (torch.bfloat16, torch.float32)}
+    rows, parts, waits, said = [], {}, [], []
+    for name, (spec, settings) in CASES.items():
+        ours, plain = Steps(spec, settings), Steps(spec, [*settings, *PLAIN])
+        best = shortest({"ours": ours, "plain": plain}, rounds)
+        rate = ours.size / best["ours"]
+        bound = multiply_adds(ours) / peaks[torch.bfloat16]
+        rows.append(
+            f"| {name} | {ours.parameters / 1e6:.1f} M | {1e3 * best['ours']:,.0f} ms | "
+            f"{rate:.1f} | {best['plain'] / best['ours']:.2f} | {1e3 * bound:,.0f} ms | "
+            f"{bound / best['ours']:.0%} |"
+        )
+        print(rows[-1], flush=True)
+        said += verdicts(name, rate, best["plain"] / best["ours"], ours.size / bound)
+        parts[name] = shares(ours)
+        take = shortest({"take": partial(_take, ours, iter(range(8)))}, 8)["take"]
+        waits.append(f"{name}: {take / best['ours']:.1%} ({type(ours.data).__name__.strip('_')})")
+    kinds = dict.fromkeys(kind for found in parts.values() for kind, _ in found.most_common())
+    profile_rows = [
+        f"| {kind} | {' | '.join(f'{found[kind]:.1%}' for found in parts.values())} |"
+        for kind in kinds
+    ]
+    encoder_steps = {
+        name: Steps("zoo:sprites-rwae-mmd", [f"model.encoder={text}"])
+        for name, text in ENCODERS.items()
+    }
+    times = shortest(encoder_steps, rounds)
+    encoder_rows = [
+        f"| {name} | {sum(p.numel() for p in steps.trainer.model.encoder.parameters()):,} | "
+        f"{1e3 * times[name]:,.0f} ms | {times[name] / times['lstm']:.2f} |"
+        for name, steps in encoder_steps.items()
+    ]
+    megabytes = peak_megabytes(str(USUAL))
+    about = (__doc__ or "").split("\n\n")
+    return "\n".join(
+        [
+            "# A step of training on one core",
+            "",
+            about[2].strip(),
+            "",
+            f"- command: `{shlex.join(['python', *sys.argv])}`",
+            f"- machine: {machine()}, one thread",
+            f"- versions: {versions('torch', 'genzoo-rwae')}",
+            "- a product of 2,048 x 2,048 matrices, in the same run: "
+            + ", ".join(
+                f"{rate / 1e9:.0f} billion multiply-adds a second in "
+                f"{str(dtype).removeprefix('torch.')}"
+                for dtype, rate in peaks.items()
+            ),
+            "",
+            "| nets | parameters | a step | sequences a second | times as fast as plain | its "
+            "multiply-adds alone | share of the step |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+            "`Its multiply-adds alone`: what convolutions, LSTMs and linear layers would take "
+            "at the speed of the product above.",
+            "",
+            *said,
+            _said("peak memory of a process that trains the usual nets", megabytes, MEMORY, "MB"),
+            "",
+            "## Where the time goes",
+            "",
+            f"| kind | {' | '.join(parts)} |",
+            f"|---|{'---|' * len(parts)}",
+            *profile_rows,
+            "",
+            "Making a batch, which a thread does one step ahead, in shares of a step's processor "
+            f"time: {'; '.join(waits)}.",
+            "",
+            f"An MMD of {WIDE} sequences of {LONG} steps, codes 16 wide beside a state of 128, "
+            f"takes {_penalty_share(rows_seconds=times['lstm'])}.",
+            "",
+            "## Encoders",
+            "",
+            "zoo:sprites-rwae-mmd with other encoders of about as many parameters.",
+            "",
+            "| encoder | its parameters | a step | times that of lstm |",
+            "|---|---|---|---|",
+            *encoder_rows,
+            "",
+        ]
+    )
+
+
+def verdicts(name: str, rate: float, gain: float, bound: float) -> list[str]:
+    """Lines on what was wanted of a case; `bound` is the rate that multiply-adds alone allow."""
+    lines = []
+    if name in RATES:
+        allows = f" (its multiply-adds alone allow {bound:.1f})"
+        lines.append(_said(name, rate, RATES[name], "sequences a second") + allows)
+    if name in GAINS:
+        lines.append(_said(name, gain, GAINS[name], "times plain"))
+    return lines
+
+
+def _said(what: str, found: float, wanted: float, unit: str) -> str:
+    """A line on one figure; memory is to be below what is wanted, all else above."""
+    reached = found <= wanted if unit == "MB" else found >= wanted
+    sign = "at most" if unit == "MB" else "at least"
+    return f"- {what}: {found:,.2f} {unit}; {sign} {wanted:g}: {'yes' if reached else 'NO'}"
+
+
+def _take(steps: Steps, numbers: Iterator[int]) -> None:
+    steps.trainer.batches.at(next(numbers))
+
+
+def _penalty_share(rows_seconds: float) -> str:
+    """Of a step of that many sequences, whose nets cost as much a frame as those of a small one."""
+    q_TND, p_TND = torch.randn(2, LONG, WIDE, 16 + 128)
+    q_TND.requires_grad_()
+    seconds = shortest({"mmd": lambda: mmd(q_TND, p_TND, True, None, None).sum().backward()}, 4)
+    step = rows_seconds * WIDE * LONG / (16 * 8)
+    return (
+        f"{1e3 * seconds['mmd']:,.0f} ms with its gradient: {seconds['mmd'] / step:.1%} of a step "
+        "of such a batch, by the cost a frame of the step with the LSTM encoder below"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("page", type=Path, nargs="?", help="where to write; default: print")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.peak:
+        torch.set_num_threads(1)
+        steps = Steps(asked.peak, [])
+        for _ in range(4):
+            steps()
+        lines = Path("/proc/self/status").read_text().splitlines()
+        print(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024)
+        sys.exit()
+    text = page(asked.rounds)
+    print(text) if asked.page is None else asked.page.write_text(text)

@@ -1,0 +1,57 @@
+"""What benchmarks/step.py says of what it measured; the measuring itself is not a test."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    if not BENCHMARKS.is_dir():
+        pytest.skip("benchmarks/ is not part of a source distribution")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("step")
+
+
+def called(*names: str) -> object:
+    """An event of the profiler, named last, within others."""
+    event = None
+    for name in names:
+        event = SimpleNamespace(name=name, cpu_parent=event)
+    return event
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["aten::normal_"], "the rest"),
+        (["aten::copy_"], "copies"),
+        (["_GroupNormBackward", "aten::copy_"], "normalisation"),
+        (["ConvolutionBackward0", "aten::convolution_backward"], "convolution"),
+        (["_HalvingBackward", "aten::mm"], "convolution"),
+        (["penalties", "aten::mm"], "penalties and prices"),
+        (["Optimizer.step#AdamW.step", "aten::_fused_adamw_"], "optimiser"),
+        (["aten::lstm", "aten::mkldnn_rnn_layer"], "LSTM and linear"),
+    ],
+)
+def test_an_operation_counts_where_it_was_called_from(
+    script: ModuleType, names: list[str], kind: str
+) -> None:
+    assert script._kind(called(*names)) == kind
+
+
+def test_the_verdict_tells_what_was_reached_from_what_was_not(script: ModuleType) -> None:
+    lines = script.verdicts("the family's usual nets", 16.5, 2.4, 20.0)
+    assert [line.endswith("NO (its multiply-adds alone allow 20.0)") for line in lines] == [
+        True,
+        False,
+    ]
+    assert lines[1].endswith("2.40 times plain; at least 2.3: yes")
+    assert script._said("memory", 901, 900, "MB").endswith("NO")
+    assert script.verdicts("zoo:sprites-priced-mmd", 1, 1, 1) == []
