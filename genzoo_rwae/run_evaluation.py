@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,12 +43,19 @@ def measure_run(
     missing = [metric for metric in spec.evaluate if metric.name not in known]
     if any(wants_judge(metric) for metric in spec.evaluate if metric.name in known):
         known |= {JUDGE: before[JUDGE]} if JUDGE in before else {}
+
+    def keep(fresh: Mapping[str, Any]) -> None:
+        found = {**known, **fresh}
+        figures = {name: found[name] for name in (*asked, JUDGE) if name in found}
+        how = {name: options for name, options in asked.items() if name in found}
+        run.save_evaluation(figures, step=step, metrics=how)
+
     if missing:
-        known |= _measured(spec, model, splits, missing, console)
-    elif asked:
-        console.print("trained and measured already: the report is written again")
-    figures = {name: known[name] for name in (*asked, JUDGE) if name in known}
-    run.save_evaluation(figures, step=step, metrics=asked)
+        keep(_measured(spec, model, splits, missing, console, keep))
+    else:
+        keep({})
+        if asked:
+            console.print("trained and measured already: the report is written again")
 
 
 def measure_again(
@@ -148,10 +155,16 @@ def _measured_before(run: RunFolder, step: int) -> tuple[dict[str, Any], dict[st
 
 
 def _measured(
-    spec: Spec, model: SequenceModel, splits: Splits, metrics: Sequence[Part], console: Console
+    spec: Spec,
+    model: SequenceModel,
+    splits: Splits,
+    metrics: Sequence[Part],
+    console: Console,
+    keep: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
+    judge = partial(judge_for, spec, splits, console)
     with located(spec):
-        return measure(model, splits, metrics, console, partial(judge_for, spec, splits, console))
+        return measure(model, splits, metrics, console, judge, keep)
 
 
 def _how(spec: Spec, metric: Part) -> dict[str, Any]:

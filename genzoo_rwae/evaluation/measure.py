@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ def measure(
     metrics: Sequence[Part],
     console: Console,
     judge: Callable[[], Judge] | None = None,
+    keep: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Figures of every metric by its name, as evaluation.json holds them.
 
@@ -72,6 +73,8 @@ def measure(
         console: where it is said how long it took.
         judge: finds or trains the judge; called once, if a metric asks for one. Its own figures
             then stand beside the others, under `judge`.
+        keep: is given all figures so far after each metric, so that hours of measuring are not
+            lost with the last minute.
 
     Raises:
         PluginError: see `wants_judge`.
@@ -93,6 +96,8 @@ def measure(
     if judged and judge is None:
         raise ValueError(f"{sorted(judged)} ask for a judge, and measure() was given none")
     wired = (judge(),) if judged and judge is not None else ()
+    if wired:  # first, since the figures by its word are worth nothing without
+        figures[JUDGE] = as_json(reliability(*wired, model, splits.test))
     for metric in metrics:
         began = time.monotonic()
         torch.manual_seed(0)  # metrics take generators of their own; this holds those that do not
@@ -103,6 +108,6 @@ def measure(
             highlight=False,
             markup=False,
         )
-    if wired:
-        figures[JUDGE] = as_json(reliability(*wired, model, splits.test))
+        if keep:
+            keep(figures)
     return figures

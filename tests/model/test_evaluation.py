@@ -190,3 +190,18 @@ def test_metrics_see_a_model_in_evaluation_mode_and_the_same_random_numbers(rwae
     second = measure(model, splits, [part(draws, scale=2.0)], Console(quiet=True))
     assert first["draws"]["draw"]["value"] * 2 == second["draws"]["draw"]["value"]
     assert seen == [(False, False, splits)] * 2
+
+
+def test_figures_are_kept_after_every_metric_with_the_judges_own(rwae):
+    model, kept = rwae(), []
+    data = Labelled()
+    model.info = data.info
+    measure(
+        model,
+        Splits(data, data, data),
+        [part(judged), part(unjudged)],
+        Console(quiet=True),
+        lambda: Judge(Knows(), data.info),
+        lambda figures: kept.append(list(figures)),
+    )
+    assert kept == [["judge", "judged"], ["judge", "judged", "unjudged"]]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import genzoo_rwae as gz
+from genzoo_rwae import run_evaluation
 from genzoo_rwae.assemble import open_split
 from genzoo_rwae.cli import main
 from genzoo_rwae.run_folder import RunFolder
@@ -196,3 +197,28 @@ def test_on_the_validation_split_figures_are_others_and_nothing_is_written(
     assert told["figures"]["reconstruction"]["mse"]["value"] == pytest.approx(mse, rel=1e-5)
     assert told["figures"]["reconstruction"] != figures(run)["reconstruction"]
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_measuring_that_is_cut_off_goes_on_behind_the_last_metric(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = figures(run)
+    shutil.rmtree(run / "checkpoints")
+    for name in ("evaluation.json", "model.safetensors"):
+        (run / name).unlink()
+    measure, asked = run_evaluation.measure, []
+
+    def cut_off(model: Any, splits: Any, metrics: Any, *given: Any) -> Any:
+        asked.append([metric.name for metric in metrics])
+        found = measure(model, splits, metrics[:1] if len(metrics) > 1 else metrics, *given)
+        if len(metrics) > 1:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(run_evaluation, "measure", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        gz.build(run.parent / "spec.yaml", run=run)
+    assert list(figures(run)) == ["fix-motion", "judge"]
+    gz.build(run.parent / "spec.yaml", run=run)
+    assert asked == [["fix-motion", "reconstruction"], ["reconstruction"]]
+    assert figures(run) == before
