@@ -94,6 +94,7 @@ def importances(
     else:
         probe = LogisticRegression(C=0.1, l1_ratio=1.0, solver="saga", max_iter=300)
         found_D = np.abs(fitted_probe(probe, x_ND, y_N).coef_).mean(0)
+    found_D = np.maximum(found_D, 0.0)  # splits that take nothing away come out below 0 by rounding
     total = found_D.sum()
     return np.asarray(found_D / total if total > 0 else found_D)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Union
 
 __all__ = ["Figure", "Figures", "as_json"]
@@ -37,15 +38,26 @@ Figures = Mapping[str, Union[Figure, "Figures"]]
 def as_json(figures: Figures) -> dict[str, Any]:
     """Figures as evaluation.json has them: objects without the fields that say nothing.
 
-    `value` is always there: it is what tells a figure from a group.
+    `value` is always there: it is what tells a figure from a group. JSON has no word for what is
+    not finite: such a value is null, and the note says so.
     """
     return {
-        name: {
-            key: value
-            for key, value in vars(figure).items()
-            if key == "value" or value not in (None, "", {})
-        }
-        if isinstance(figure, Figure)
-        else as_json(figure)
+        name: _fields(figure) if isinstance(figure, Figure) else as_json(figure)
         for name, figure in figures.items()
     }
+
+
+def _fields(figure: Figure) -> dict[str, Any]:
+    if figure.value is not None and not math.isfinite(figure.value):
+        note = f"{figure.note}; " if figure.note else ""
+        figure = replace(figure, value=None, note=f"{note}what was measured is not finite")
+    baselines = {name: value for name, value in figure.baselines.items() if math.isfinite(value)}
+    return {
+        key: value
+        for key, value in {**vars(figure), "baselines": baselines}.items()
+        if key == "value" or (value not in (None, "", {}) and _is_finite(value))
+    }
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)

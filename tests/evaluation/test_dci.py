@@ -3,6 +3,8 @@
 Shapes: N rows, D entries, K factors.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import entropy
@@ -83,3 +85,13 @@ def test_importances_do_not_see_the_scale_of_entries(how):
 def test_factor_that_does_not_vary_has_no_importances():
     assert importances(np.random.default_rng(0).normal(size=(9, 3)), np.ones(9, int), "boosted") \
         .tolist() == [0, 0, 0]  # fmt: skip
+
+
+def test_importances_below_zero_by_rounding_are_none(monkeypatch):
+    def fitted(probe, x_ND, y_N):
+        return SimpleNamespace(feature_importances_=np.array([1.0, -1e-17]))
+
+    monkeypatch.setattr("genzoo_rwae.evaluation.dci.fitted_probe", fitted)
+    found_D = importances(np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 2, "boosted")
+    assert found_D.tolist() == [1.0, 0.0]
+    assert dci(np.stack([found_D, found_D[::-1]], 1)).disentanglement == 1.0

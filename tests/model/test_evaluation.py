@@ -33,11 +33,23 @@ def test_fields_that_say_nothing_are_left_out():
     assert as_json({"f": Figure(0.5)}) == {"f": {"value": 0.5}}
 
 
-@pytest.mark.parametrize("value", [0.0, -0.0, 0, math.nan, math.inf, False])
+@pytest.mark.parametrize("value", [0.0, -0.0, 0, False])
 def test_value_stays_whatever_it_is(value):
     got = as_json({"f": Figure(value)})["f"]["value"]
-    assert got == value or (math.isnan(got) and math.isnan(value))
+    assert got == value
     assert type(got) is type(value)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_what_is_not_finite_is_null_and_said(value):
+    figure = Figure(value, chance=value, baselines={"a": value, "b": 1.0}, note="how")
+    assert as_json({"f": figure}) == {
+        "f": {
+            "value": None,
+            "baselines": {"b": 1.0},
+            "note": "how; what was measured is not finite",
+        }
+    }
 
 
 def test_chance_and_baselines_of_zero_stay():
