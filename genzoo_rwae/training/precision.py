@@ -49,7 +49,8 @@ def _with_channels_last(net: torch.nn.Module) -> torch.nn.Module:
     """The same net, its convolutions over images laid out for speed; others stay as they are."""
     for tensor in (*net.parameters(), *net.buffers()):
         if tensor.dim() == 4:
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+            # not contiguous(): of one channel it leaves strides that gradients do not have
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
     return net
 
 

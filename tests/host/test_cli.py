@@ -30,7 +30,8 @@ RUN_VERBS = [
     for verb in VERBS
     if verb
     not in (
-        "build", "check", "doctor", "judge", "list", "new", "plugins", "schema", "show", "sweep",
+        "build", "check", "data", "doctor", "judge", "list", "new", "plugins", "schema", "show",
+        "sweep",
     )
 ]  # fmt: skip
 
