@@ -77,7 +77,7 @@ def test_every_verb_is_shown_with_its_options() -> None:
     page = PAGES["reference/command.md"]
     assert "\n## genzoo new plugin\n" in page
     part = page.split("\n## genzoo swap\n")[1].split("\n## ")[0]
-    assert "| `RUN` | A folder that `genzoo build` made. |" in part
+    assert "| `RUN` | A folder that `genzoo build` made, or zoo:NAME. |" in part
     assert "| `--only FACTOR` | Exchange this static factor and nothing else. |" in part
 
 
