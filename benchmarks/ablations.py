@@ -71,7 +71,8 @@ def figure(evaluation: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     found: Any = evaluation
     for key in path:
         found = found[key]
-    return found  # type: ignore[no-any-return]
+    assert isinstance(found, dict)
+    return found
 
 
 def cell(values: list[float]) -> str:

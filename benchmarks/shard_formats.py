@@ -234,7 +234,8 @@ def in_a_process(name: str) -> dict[str, Any]:
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     if done.returncode == 0:
-        return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
     return {"failed": done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]}
 
 

@@ -128,7 +128,8 @@ def in_a_process(task: str, folder: Path, *words: object) -> dict[str, float]:
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr)
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def row(what: str, found: dict[str, float]) -> str:

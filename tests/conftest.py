@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import genzoo_rwae as gz
+
 ROOT = Path(__file__).parent.parent
 
 TINY_SPEC = """\
@@ -55,6 +57,16 @@ def _one_thread() -> None:
 def tiny_text() -> str:
     """The small spec's text."""
     return TINY_SPEC
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the small spec, built once for all tests, which copy it or leave it as it is."""
+    folder = tmp_path_factory.mktemp("built")
+    (folder / "tiny.yaml").write_text(TINY_SPEC)
+    settings = {"train.steps": 2, "evaluate": ["reconstruction"]}
+    gz.build(folder / "tiny.yaml", run=folder / "run", settings=settings)
+    return folder / "run"
 
 
 @pytest.fixture

@@ -27,15 +27,6 @@ checkout_alone = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_text: str) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    (folder / "tiny.yaml").write_text(tiny_text)
-    settings = {"train.steps": 2, "evaluate": ["reconstruction"]}
-    gz.build(folder / "tiny.yaml", run=folder / "run", settings=settings)
-    return folder / "run"
-
-
 @pytest.fixture
 def released(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A release called `tiny`, the only one that there is; the current folder is an empty one."""

@@ -15,44 +15,35 @@ hub = pytest.importorskip("huggingface_hub", reason="what a hub keeps takes hugg
 REPO, COMMIT = "somebody/tiny", "0" * 40
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, tiny_text: str) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    (folder / "tiny.yaml").write_text(tiny_text)
-    settings = {"train.steps": 1, "evaluate": ["reconstruction"]}
-    gz.build(folder / "tiny.yaml", run=folder / "run", settings=settings)
-    return folder / "run"
-
-
 @pytest.fixture
-def cache(run: Path, tmp_path: Path) -> Path:
+def cache(built: Path, tmp_path: Path) -> Path:
     """A cache that has the folder: blobs by their digests, and links to them in a snapshot."""
     home = tmp_path / hub.file_download.repo_folder_name(repo_id=REPO, repo_type="model")
     snapshot = home / "snapshots" / COMMIT
     (home / "blobs").mkdir(parents=True)
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text(COMMIT)
-    names = [str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()]
+    names = [str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()]
     # what one pushes: all but what a training goes on from
     for name in hub.utils.filter_repo_objects(names, ignore_patterns=["checkpoints/*", ".*"]):
-        blob = home / "blobs" / hashlib.sha256((run / name).read_bytes()).hexdigest()
-        shutil.copy(run / name, blob)
+        blob = home / "blobs" / hashlib.sha256((built / name).read_bytes()).hexdigest()
+        shutil.copy(built / name, blob)
         link = snapshot / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(blob, link.parent))
     return tmp_path
 
 
-def test_card_says_what_a_hub_reads(run):
-    data = hub.ModelCard.load(run / "README.md").data
+def test_card_says_what_a_hub_reads(built):
+    data = hub.ModelCard.load(built / "README.md").data
     assert data.library_name == "genzoo-rwae"
     assert {"disentanglement", "sequence-modeling", "genzoo-rwae"} <= set(data.tags)
     assert data.license == "unknown"
 
 
-def test_a_snapshot_of_a_run_is_loaded_and_is_the_model(run, cache, recwarn):
+def test_a_snapshot_of_a_run_is_loaded_and_is_the_model(built, cache, recwarn):
     there = hub.snapshot_download(REPO, cache_dir=cache, local_files_only=True)
-    one, other = gz.load(run).state_dict(), gz.load(there).state_dict()
+    one, other = gz.load(built).state_dict(), gz.load(there).state_dict()
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not [str(each.message) for each in recwarn if "digests" in str(each.message)]

@@ -41,15 +41,6 @@ class Payload:
         return os.mkdir, (str(self.marker),)
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_text: str) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    (folder / "tiny.yaml").write_text(tiny_text)
-    settings = {"train.steps": 2, "evaluate": ["reconstruction"]}
-    gz.build(folder / "tiny.yaml", run=folder / "run", settings=settings)
-    return folder / "run"
-
-
 @pytest.fixture
 def run(built: Path, tmp_path: Path) -> Path:
     """A run folder of one's own, whose files nobody vouches for."""
