@@ -13,6 +13,8 @@ from pathlib import Path
 
 import genzoo_rwae_plugins
 import pytest
+import yaml
+from ruamel.yaml import YAML
 
 from genzoo_rwae.catalogue import Entry, catalogue, package_file, zoo_specs
 from genzoo_rwae.components import Component, component_of, options_of, summary_of
@@ -54,6 +56,11 @@ def test_the_catalogue_and_the_hooks_are_one_to_one():
     assert {key for key, count in listed.items() if count > 1} == set()
     assert set(listed) - set(yielded()) == set(), "in registry.yaml, but no hook yields it"
     assert set(yielded()) - set(listed) == set(), "a hook yields it, but registry.yaml has it not"
+
+
+def test_registry_yaml_reads_the_same_in_yaml_1_1_and_1_2():
+    text = (ROOT / "registry.yaml").read_text(encoding="utf-8")
+    assert yaml.load(text, yaml.SafeLoader) == YAML(typ="safe", pure=True).load(text)
 
 
 def test_names_are_unique_within_a_kind():

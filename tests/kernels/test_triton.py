@@ -66,6 +66,7 @@ def assert_near(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
 
 
 @pytest.mark.skipif(INTERPRETED, reason="this is the interpreter")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the tests below have a GPU")
 def test_in_the_interpreter() -> None:
     pytest.importorskip("triton")
     done = subprocess.run(
