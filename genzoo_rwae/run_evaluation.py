@@ -68,19 +68,23 @@ def measure_again(
 ) -> dict[str, Any]:
     """Measure some metrics, lay their figures over those that there are, and return them all.
 
-    Figures by the word of another judge go: the accuracy that stands beside them is of one.
+    Each metric's are there once it is measured, whatever befalls those after it. Figures by the word
+    of another judge go: the accuracy that stands beside them is of one.
     """
-    fresh = _measured(spec, model, splits, metrics, console)
-    step = run.measured_step()
+    step, before = run.measured_step(), run.read_evaluation()
     done = run.measured(step)
     judges = {name: how.get(_JUDGED_BY) for name, how in done.items()}
     others = {name for name, judge in judges.items() if judge not in (None, plain(spec.judge))}
-    stale = others if JUDGE in fresh else set()
-    kept = {name: of for name, of in run.read_evaluation().items() if name not in stale}
-    done = {name: how for name, how in done.items() if name not in stale}
-    done |= {metric.name: _how(spec, metric) for metric in metrics}
-    run.save_evaluation({**kept, **fresh}, step=step, metrics=done)
-    return {**kept, **fresh}
+
+    def keep(fresh: Mapping[str, Any]) -> dict[str, Any]:
+        stale = others if JUDGE in fresh else set()
+        how = {name: options for name, options in done.items() if name not in stale}
+        how |= {metric.name: _how(spec, metric) for metric in metrics if metric.name in fresh}
+        found = {name: of for name, of in before.items() if name not in stale} | dict(fresh)
+        run.save_evaluation(found, step=step, metrics=how)
+        return found
+
+    return keep(_measured(spec, model, splits, metrics, console, keep))
 
 
 def measure_apart(
@@ -160,7 +164,7 @@ def _measured(
     splits: Splits,
     metrics: Sequence[Part],
     console: Console,
-    keep: Callable[[Mapping[str, Any]], None] | None = None,
+    keep: Callable[[Mapping[str, Any]], object] | None = None,
 ) -> dict[str, Any]:
     judge = partial(judge_for, spec, splits, console)
     with located(spec):

@@ -62,7 +62,7 @@ def measure(
     metrics: Sequence[Part],
     console: Console,
     judge: Callable[[], Judge] | None = None,
-    keep: Callable[[Mapping[str, Any]], None] | None = None,
+    keep: Callable[[Mapping[str, Any]], object] | None = None,
 ) -> dict[str, Any]:
     """Figures of every metric by its name, as evaluation.json holds them.
 

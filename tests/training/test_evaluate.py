@@ -222,3 +222,19 @@ def test_measuring_that_is_cut_off_goes_on_behind_the_last_metric(
     gz.build(run.parent / "spec.yaml", run=run)
     assert asked == [["fix-motion", "reconstruction"], ["reconstruction"]]
     assert figures(run) == before
+
+
+def test_what_evaluate_has_measured_stays_when_it_is_cut_off(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, measure = figures(run), run_evaluation.measure
+
+    def cut_off(model: Any, splits: Any, metrics: Any, *given: Any) -> Any:
+        measure(model, splits, metrics[:1], *given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_evaluation, "measure", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        gz.evaluate(run, ["judged-swap", "fix-content"])
+    assert set(figures(run)) == {*before, "judged-swap"}
+    assert set(RunFolder.open(run).measured(2)) == {"fix-motion", "reconstruction", "judged-swap"}
