@@ -231,7 +231,7 @@ def evaluate(
 
     Args:
         run: a folder that `build` made, or zoo:NAME: a released run is copied to runs/zoo-NAME,
-            and the copy is measured.
+            and the copy is measured (on the validation split the release itself).
         metrics: names, or `all`; default: those of its spec. What the spec has keeps its options.
         settings: `metric.option=value`, and `judge.option=value`.
         on: the split that figures are of. `validation` is for choosing between settings, so that
@@ -245,11 +245,11 @@ def evaluate(
     Raises:
         CheckpointError, SpecError, DataError, PluginError: before anything is written.
     """
-    folder = RunFolder.open(own_copy(Path(run)))
+    folder = RunFolder.open(run if on == "validation" else own_copy(Path(run)))
     zoo, console = zoo or Zoo(), console or Console(quiet=True)
     spec, chosen = with_metrics(load_spec(folder.spec, zoo=zoo), folder, metrics, settings, zoo)
     if on == "validation":
-        model, splits = load(run, zoo=zoo), open_splits(spec)
+        model, splits = load(folder.path, zoo=zoo), open_splits(spec)
         return measure_apart(spec, chosen, model, splits, console)
     with locked(folder.path):
         folder.check_shown()

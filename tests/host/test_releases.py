@@ -219,3 +219,12 @@ def test_list_names_them(genzoo, released) -> None:
 def test_json_of_evaluate_says_which_folder_was_measured(genzoo, released) -> None:
     told = json.loads(genzoo("evaluate", "zoo:tiny", "--json").out)
     assert told["run"] == "runs/zoo-tiny"
+
+
+def test_measured_on_the_validation_split_it_is_not_copied(genzoo, released) -> None:
+    before = contents(released)
+    told = json.loads(genzoo("evaluate", "zoo:tiny", "--on", "validation", "--json").out)
+    assert (told["run"], set(told["figures"])) == ("zoo:tiny", {"reconstruction"})
+    assert set(gz.evaluate("zoo:tiny", on="validation")) == {"reconstruction"}
+    assert list(Path().iterdir()) == []
+    assert contents(released) == before
