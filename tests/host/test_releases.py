@@ -166,6 +166,12 @@ def test_another_model_in_the_place_of_the_copy_is_left(genzoo, released) -> Non
     assert contents(copy) == before
 
 
+def test_a_copy_that_lost_its_weights_is_refused_in_words(released) -> None:
+    (own_copy(Path("zoo:tiny")) / WEIGHTS).unlink()
+    with pytest.raises(gz.CheckpointError, match=f"its {WEIGHTS} is not there; move it away"):
+        own_copy(Path("zoo:tiny"))
+
+
 def test_a_damaged_release_is_refused_and_to_be_checked_out_again(genzoo, released) -> None:
     raw = bytearray((released / WEIGHTS).read_bytes())
     raw[len(raw) // 2] ^= 16
