@@ -39,12 +39,12 @@ from genzoo_rwae.training.signals import (
 )
 from genzoo_rwae.training.step import Step
 from genzoo_rwae.training.trackers import Trackers
-from genzoo_rwae.training.validation import Validation
+from genzoo_rwae.training.validation import FEWEST_MEASURED, Validation
 
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["GoesOn", "Outcome", "Trainer"]
+__all__ = ["FEWEST_MEASURED", "GoesOn", "Outcome", "Trainer"]
 
 _LOG_EVERY = 10  # steps between rows of metrics.jsonl
 
