@@ -88,9 +88,10 @@ def own_copy(run: Path) -> Path:
             for path in sorted(files, key=lambda path: path.name == _SPEC):
                 write_atomic(copy / path.name, path.read_bytes())
     weights = "model.safetensors"
-    if not Digest.of_file(folder / weights).fits(copy / weights):
+    is_there = (copy / weights).is_file()
+    if not (is_there and Digest.of_file(folder / weights).fits(copy / weights)):
         raise CheckpointError(
-            f"{copy} is no copy of {run}: its {weights} is another; move it away, and the same "
-            "command makes a copy"
+            f"{copy} is no copy of {run}: its {weights} is {'another' if is_there else 'not there'}"
+            "; move it away, and the same command makes a copy"
         )
     return copy

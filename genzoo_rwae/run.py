@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import platform
-import shlex
-import sys
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from genzoo_rwae.assemble import Assembled, assemble, located, open_split
-from genzoo_rwae.errors import CheckpointError, DataError, GenzooWarning, SpecError
+from genzoo_rwae.errors import CheckpointError, DataError, SpecError
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
+from genzoo_rwae.provenance import compare_plugins, with_provenance
 from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.releases import own_copy
 from genzoo_rwae.report.compose import compose_report, draw
@@ -38,7 +32,6 @@ from genzoo_rwae.run_lock import locked
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo, SequenceData
 from genzoo_rwae.spec import Spec, load_spec
-from genzoo_rwae.spec.sections import place_values
 from genzoo_rwae.training.checkpoint import load_weights
 from genzoo_rwae.zoo import Zoo
 
@@ -111,7 +104,7 @@ def build_spec(
     assembled = assemble(spec, info)
     for _ in zoo.call("genzoo_model_built", model=assembled.model, spec=spec):
         pass
-    spec = _with_provenance(spec, info, zoo)
+    spec = with_provenance(spec, info, zoo)
     fabric = launch(devices)  # not before all is known to fit together: it is said once
     ranks = ranks_of(fabric)
     with ExitStack() as held:
@@ -193,7 +186,7 @@ def load(
     folder = RunFolder.open(run)
     zoo = zoo or Zoo()
     spec = load_spec(folder.spec, zoo=zoo)
-    _compare_plugins(spec, zoo)
+    compare_plugins(spec, zoo)
     try:
         info = DataInfo.from_json((spec.resolved or {})["data"])
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -231,7 +224,7 @@ def evaluate(
 
     Args:
         run: a folder that `build` made, or zoo:NAME: a released run is copied to runs/zoo-NAME,
-            and the copy is measured.
+            and the copy is measured (on the validation split the release itself).
         metrics: names, or `all`; default: those of its spec. What the spec has keeps its options.
         settings: `metric.option=value`, and `judge.option=value`.
         on: the split that figures are of. `validation` is for choosing between settings, so that
@@ -245,11 +238,11 @@ def evaluate(
     Raises:
         CheckpointError, SpecError, DataError, PluginError: before anything is written.
     """
-    folder = RunFolder.open(own_copy(Path(run)))
+    folder = RunFolder.open(run if on == "validation" else own_copy(Path(run)))
     zoo, console = zoo or Zoo(), console or Console(quiet=True)
     spec, chosen = with_metrics(load_spec(folder.spec, zoo=zoo), folder, metrics, settings, zoo)
     if on == "validation":
-        model, splits = load(run, zoo=zoo), open_splits(spec)
+        model, splits = load(folder.path, zoo=zoo), open_splits(spec)
         return measure_apart(spec, chosen, model, splits, console)
     with locked(folder.path):
         folder.check_shown()
@@ -302,62 +295,3 @@ def _check_ranks(spec: Spec, data: SequenceData, ranks: Ranks) -> None:
                 f"and each of {ranks.count} ranks takes a part of it; wanted a source whose "
                 "sequences depend on their index and the draw alone, or one rank"
             )
-
-
-def _with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:
-    """The spec with what is needed to build it again: versions, plugin hashes, the data's shape."""
-    plugins = {
-        plugin.name: {"location": plugin.location, "sha256": plugin.sha256}
-        for plugin in zoo.plugins()
-        if not plugin.error
-    }
-    resolved: dict[str, Any] = {
-        "versions": versions(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores",
-        "plugins": plugins,
-        "data": info.as_json(),
-    }
-    # a plugin file is found again from anywhere
-    places = spec.places
-    listed = [
-        zoo_plugin.location
-        for zoo_plugin in zoo.plugins()
-        if zoo_plugin.origin != "entry point" and not zoo_plugin.error
-    ]
-    spec = dataclasses.replace(spec, resolved=resolved, plugins=listed)
-    place_values(spec, places)
-    return spec
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it, or else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a run depends on."""
-    found = {"python": platform.python_version()}
-    for name in ("genzoo-rwae", "torch", "numpy", "lightning-fabric"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed (a bare checkout)"
-    return found
-
-
-def _compare_plugins(spec: Spec, zoo: Zoo) -> None:
-    recorded = (spec.resolved or {}).get("plugins", {})
-    for plugin in zoo.plugins():
-        before = recorded.get(plugin.name, {}).get("sha256")
-        if before and plugin.sha256 and before != plugin.sha256:
-            said = (
-                f"plugin file {plugin.location} has changed since the run was built; the model may "
-                "not be what was trained"
-            )
-            warnings.warn(GenzooWarning(said), stacklevel=3)

@@ -33,7 +33,7 @@ def _examine(session: Session) -> dict[str, dict[str, Any]]:
     from genzoo_rwae_kernels import Imq, fused, triton_sums
     from genzoo_rwae_kernels.attention import refuses
 
-    from genzoo_rwae.run import versions
+    from genzoo_rwae.provenance import versions
     from genzoo_rwae.training.precision import has_fast_bfloat16
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -39,14 +39,13 @@ def add_to(app: typer.Typer) -> None:
 
         A released run (zoo:NAME) is copied to runs/zoo-NAME, and the copy is measured.
         """
-        from genzoo_rwae.releases import own_copy
+        from genzoo_rwae.releases import outputs_of
         from genzoo_rwae.report.figures import figures_of
         from genzoo_rwae.run import evaluate as evaluate_run
 
         session: Session = context.obj
         if every and metrics:
             raise SpecError(f"--all and {', '.join(metrics)}: say one of the two")
-        run = own_copy(run)
         found = evaluate_run(
             run,
             "all" if every else metrics or (),
@@ -56,7 +55,8 @@ def add_to(app: typer.Typer) -> None:
             console=session.console,
         )
         if as_json:
-            print_json({"run": run, "on": on, "figures": found})
+            measured = outputs_of(run) if on == "test" else run
+            print_json({"run": measured, "on": on, "figures": found})
             return
         for figure in figures_of(found):
             beside = "".join(f", {what} {value}" for what, value in figure.compared)

@@ -39,12 +39,12 @@ def add_to(app: typer.Typer) -> None:
             import_gradio()  # if that cannot be had, it is said before anything takes long
             folder.check(folder.evaluation)
             model, data = open_run(run, split, session.zoo)
-            figures, problem = run_figures(run)
+            figures, problem = run_figures(folder.path)
             parameters = sum(parameter.numel() for parameter in model.parameters())
             with session.console.status("encoding training sequences"):
                 blocks = page(
                     Exploration(model, data, open_data(run, "train", session.zoo)),
-                    name=run_name(run),
+                    name=run_name(folder.path),
                     about=f"{parameters:,} parameters; {len(data):,} {split} sequences to try",
                     figures=figures,
                     problem=problem,

@@ -143,7 +143,8 @@ def _sequences(split: Split, data: SequenceData, of: SplitShards) -> Iterator[_S
         x_BT = batch.x_BT.movedim(2, -1) if batch.x_BT.ndim == 5 else batch.x_BT
         for row, x_T in enumerate(x_BT.numpy()):
             numbers = {name: int(of_B[row]) for name, of_B in columns.items()}
-            yield _Sequence(x_T[: numbers["lengths"]], numbers)
+            # a view would keep the whole batch in memory, its padding too
+            yield _Sequence(x_T[: numbers["lengths"]].copy(), numbers)
 
 
 def _dtype(data: SequenceData, source: str) -> Literal["uint8", "float32"]:

@@ -15,7 +15,7 @@ from genzoo_rwae.run_identity import identity_digest
 from genzoo_rwae.spec import load_spec
 from genzoo_rwae.spec.located import Located, find_spec
 from genzoo_rwae.spec.resolve import in_order
-from genzoo_rwae.training.loop import FEWEST_MEASURED
+from genzoo_rwae.training.validation import FEWEST_MEASURED
 
 if TYPE_CHECKING:
     from genzoo_rwae.assemble import Assembled

@@ -24,12 +24,13 @@ from genzoo_rwae.sequences import Batch, SequenceData
 from genzoo_rwae.spec import Spec
 from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.training.batch_norm import normalised_over_ranks
-from genzoo_rwae.training.batches import Batches, taken
+from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, last_state, save_state
 from genzoo_rwae.training.launch import launch, ranks_of
+from genzoo_rwae.training.limits import Limits
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
-from genzoo_rwae.training.randomness import epoch_order, step_generator
+from genzoo_rwae.training.randomness import step_generator
 from genzoo_rwae.training.signals import (
     GivenUpError,
     InterruptedRunError,
@@ -38,6 +39,7 @@ from genzoo_rwae.training.signals import (
 )
 from genzoo_rwae.training.step import Step
 from genzoo_rwae.training.trackers import Trackers
+from genzoo_rwae.training.validation import FEWEST_MEASURED, Validation
 
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
@@ -45,9 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST_MEASURED", "GoesOn", "Outcome", "Trainer"]
 
 _LOG_EVERY = 10  # steps between rows of metrics.jsonl
-_VALIDATED = 512  # most sequences of a measurement while training
-FEWEST_MEASURED = 4
-"""Sequences that every estimator of a divergence or a dependence can do with."""
 
 GoesOn = Callable[[int, Mapping[str, float]], bool]
 """Whether a run goes on, by its step and what was just measured on the validation split."""
@@ -104,7 +103,7 @@ class Trainer:
         self.fabric = fabric or launch()
         self.ranks = ranks_of(self.fabric)
         self.console = console if self.ranks.is_first else Console(quiet=True)
-        self.validation, self.goes_on = validation, goes_on
+        self.goes_on = goes_on
         settings = spec.train
         self.batches = Batches(train, spec.data.slot.batch, settings.seed)
         self.before = self.ranks.of_first(self._state_before)
@@ -116,7 +115,7 @@ class Trainer:
         # measured on each processor, which need not agree
         precision = self.ranks.of_first(lambda: self.execution.precision)
         self.execution = replace(self.execution, precision=precision)
-        self.limit = _limit_in_steps(spec, self.batches.per_epoch)
+        self.limits = Limits(settings, self.batches.per_epoch)
         self.model = assembled.model
         self.execution.place(self.model)
         self.objective = assembled.objective
@@ -127,6 +126,7 @@ class Trainer:
                 step, settings.optimizer(step.learnt_parameters())
             )
         self.step_module, self.wrapped = step, wrapped
+        self.validation = Validation(step, validation, self.batches.size, settings.seed)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         self.trackers = Trackers((), run.path, self._warn)
@@ -164,7 +164,7 @@ class Trainer:
             return
         saved_at, clock = time.monotonic(), _Clock()
         between = self.batches.per_epoch * self.spec.train.validate_every
-        for batch in self.batches.start(self.step, self.limit, self.shares.rows):
+        for batch in self.batches.start(self.step, self.limits.steps, self.shares.rows):
             row = self._train_step(batch, clock)
             self.step += 1
             self.seconds = time.monotonic() - began
@@ -192,13 +192,14 @@ class Trainer:
         settings = self.spec.train
         generator = step_generator(settings.seed, "draws", self.step)
         step_generator(settings.seed, "global", self.step)
-        factor = self._rate_factor()
+        progress = self.limits.share_of_steps(self.step)
+        factor = scheduled(settings.schedule, progress)
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
         self.step_module.train()
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            loss, figures = self.wrapped(batch, self._share_of_steps(), generator)
+            loss, figures = self.wrapped(batch, progress, generator)
         except NotFiniteError as error:
             raise self._not_finite(f"'{error.term}'") from error
         self.fabric.backward(loss)
@@ -238,6 +239,12 @@ class Trainer:
 
     def _not_finite(self, what: str) -> BaseException:
         indices = self.batches.indices(self.step).tolist()
+        return self._diverged(
+            f"step {self.step + 1}: {what} is not finite; the batch had the sequences "
+            f"{indices} of the training split"
+        )
+
+    def _diverged(self, said: str) -> BaseException:
         kept = (
             f"the checkpoint in {self.run.state} is from before"
             if (self.run.state.is_file())
@@ -245,36 +252,22 @@ class Trainer:
         )
         return self._alike(
             DivergedError(
-                f"step {self.step + 1}: {what} is not finite; the batch had the sequences "
-                f"{indices} of the training split; {kept}. Try a smaller learning rate, "
-                "train.clip, or train.precision: float32"
+                f"{said}; {kept}. Try a smaller learning rate, train.clip, or train.precision: "
+                "float32"
             )
         )
 
     # -- measuring, saving, resuming ----------------------------------------------------------
 
-    @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         """Figures of the validation split; none where it is too small."""
-        if len(self.validation) < FEWEST_MEASURED:
+        try:
+            means = self.validation.figures(self.step)
+        except NotFiniteError as error:
+            said = f"after step {self.step}: '{error.term}' is not finite on the validation split"
+            raise self._diverged(said) from error
+        if not means:
             return {}
-        self.step_module.eval()
-        generator = step_generator(self.spec.train.seed, "measure", 0)
-        # mixed: neighbours in a split are often of one kind, whose codes no prior can match
-        indices_N = epoch_order(0, 0, len(self.validation))[:_VALIDATED]
-        count, size = len(indices_N), self.spec.data.slot.batch
-        # whole batches, since a divergence of samples depends on their number; one if there is less
-        starts = range(0, max(count - size, 0) + 1, size)
-        totals: dict[str, float] = {}
-        for start in starts:
-            batch = taken(self.validation, indices_N[start : start + size], step=self.step)
-            loss, figures = self.step_module(batch, 1.0, generator)
-            with self.execution.autocast():
-                mse = self.model.reconstruct(batch.x_BT, batch.lengths_B).mse_B.mean()
-            for name, value in {"loss": loss, **figures, "mse": mse}.items():
-                totals[name] = totals.get(name, 0.0) + value.item() * len(batch)
-        seen = sum(min(size, count - start) for start in starts)
-        means = {name: value / seen for name, value in totals.items()}
         self._log({"step": self.step, "split": "validation", **means})
         if means["loss"] < self.best:
             self.best = means["loss"]
@@ -351,31 +344,14 @@ class Trainer:
 
     # -- where the run is ---------------------------------------------------------------------
 
-    def _rate_factor(self) -> float:
-        return scheduled(self.spec.train.schedule, self._share_of_steps())
-
-    def _share_of_steps(self) -> float:
-        return self.step / self.limit if self.limit else 1.0
-
     def _share(self) -> float:
-        minutes = self.spec.train.minutes
-        by_time = self.seconds / (60 * minutes) if minutes else 0.0
-        return min(1.0, max(by_time, self.step / self.limit if self.limit else 0.0))
+        return self.limits.share(self.step, self.seconds)
 
     def _over(self) -> bool:
         return self._reason() != ""
 
     def _reason(self) -> str:
-        settings = self.spec.train
-        if self.limit and self.step >= self.limit:
-            return (
-                f"{settings.steps} steps"
-                if self.limit == settings.steps
-                else (f"{settings.epochs} epochs")
-            )
-        if settings.minutes and self.seconds >= 60 * settings.minutes:
-            return f"{settings.minutes:g} minutes"
-        return ""
+        return self.limits.reached(self.step, self.seconds)
 
     def _say_how(self) -> None:
         how = self.execution
@@ -401,12 +377,6 @@ class Trainer:
                 number,
             )
         )
-
-
-def _limit_in_steps(spec: Spec, per_epoch: int) -> int | None:
-    epochs, steps = spec.train.epochs, spec.train.steps
-    limits = [limit for limit in (steps, epochs and epochs * per_epoch) if limit]
-    return min(limits) if limits else None
 
 
 class _Clock:

@@ -2,6 +2,7 @@
 
 import io
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,18 +105,25 @@ def test_another_judge_or_other_data_have_another_file(load, settings):
     assert judge_path(*load(**settings)) != judge_path(*load())
 
 
-def test_data_that_changed_behind_the_same_words_have_another_file(load):
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_data_that_changed_behind_the_same_words_have_another_file(load, split):
     spec, splits = load()
     before = judge_path(spec, splits)
-    take = splits.test.take
+    data = getattr(splits, split)
+    take = data.take
 
     def other(indices_B, /, *, draw=0):
         batch = take(indices_B, draw=draw)
         batch.x_BT[0, 0, 0, 0, 0] ^= 1
         return batch
 
-    splits.test.take = other
+    data.take = other
     assert judge_path(spec, splits) != before
+
+
+def test_what_is_measured_on_the_validation_split_is_judged_by_the_same(load):
+    spec, splits = load()
+    assert judge_path(spec, replace(splits, test=splits.validation)) == judge_path(spec, splits)
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "empty"])

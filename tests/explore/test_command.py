@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 import genzoo_rwae as gz
+from genzoo_rwae import releases
 from genzoo_rwae.cli import main
+from genzoo_rwae.explore import page as page_module
+from genzoo_rwae.explore import server as server_module
 from genzoo_rwae.explore.server import listen
+from genzoo_rwae.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 # notes whom the process asks for anything
@@ -73,6 +77,28 @@ def test_a_damaged_evaluation_is_not_shown(run, capsys, tmp_path):
         (damaged / file).write_bytes((run / file).read_bytes())
     (damaged / "evaluation.json").write_text('{"a": 1}')
     assert "evaluation.json" in refused(capsys, damaged, "--port", 0)
+
+
+def test_a_released_run_is_shown_with_its_name_and_figures(run, monkeypatch, tmp_path):
+    released = tmp_path / "releases" / "small"
+    released.mkdir(parents=True)
+    for file in ("spec.yaml", "digests.json", "model.safetensors"):
+        (released / file).write_bytes((run / file).read_bytes())
+    RunFolder(released).write(released / "evaluation.json", b'{"probes": {"who": 0.5}}')
+    monkeypatch.setattr(releases, "_FOLDER", released.parent)
+    shown = {}
+
+    class Served:
+        def run(self, sockets: object) -> None: ...
+
+    monkeypatch.setattr(page_module, "import_gradio", lambda: None)
+    monkeypatch.setattr(page_module, "page", lambda exploration, **about: shown.update(about))
+    monkeypatch.setattr(server_module, "server", lambda blocks: Served())
+    with pytest.raises(SystemExit) as left:
+        main(["explore", "zoo:small", "--port", "0"])
+    assert left.value.code == 0
+    assert (shown["name"], shown["problem"]) == ("tiny", "")
+    assert [(figure.name, figure.value) for figure in shown["figures"]] == [("who", "0.5")]
 
 
 @pytest.mark.slow

@@ -166,6 +166,12 @@ def test_another_model_in_the_place_of_the_copy_is_left(genzoo, released) -> Non
     assert contents(copy) == before
 
 
+def test_a_copy_that_lost_its_weights_is_refused_in_words(released) -> None:
+    (own_copy(Path("zoo:tiny")) / WEIGHTS).unlink()
+    with pytest.raises(gz.CheckpointError, match=f"its {WEIGHTS} is not there; move it away"):
+        own_copy(Path("zoo:tiny"))
+
+
 def test_a_damaged_release_is_refused_and_to_be_checked_out_again(genzoo, released) -> None:
     raw = bytearray((released / WEIGHTS).read_bytes())
     raw[len(raw) // 2] ^= 16
@@ -219,3 +225,12 @@ def test_list_names_them(genzoo, released) -> None:
 def test_json_of_evaluate_says_which_folder_was_measured(genzoo, released) -> None:
     told = json.loads(genzoo("evaluate", "zoo:tiny", "--json").out)
     assert told["run"] == "runs/zoo-tiny"
+
+
+def test_measured_on_the_validation_split_it_is_not_copied(genzoo, released) -> None:
+    before = contents(released)
+    told = json.loads(genzoo("evaluate", "zoo:tiny", "--on", "validation", "--json").out)
+    assert (told["run"], set(told["figures"])) == ("zoo:tiny", {"reconstruction"})
+    assert set(gz.evaluate("zoo:tiny", on="validation")) == {"reconstruction"}
+    assert list(Path().iterdir()) == []
+    assert contents(released) == before

@@ -24,6 +24,8 @@ from genzoo_rwae.sequences import DataInfo, SequenceData
 
 __all__ = ["downstream"]
 
+_UNKNOWN = "needs sequences of both splits of which it is known what follows"
+
 _MOST_VALUES = 20_000  # of a sequence; raw clips of images are more than a forest takes in a minute
 
 
@@ -66,6 +68,8 @@ def downstream(
         train, y_N = train.followed(channel, ahead)
         test, y_test_N = test.followed(channel, ahead)
         name = f"{channel}, mean of {ahead} steps ahead"
+        if not len(y_N) or not len(y_test_N):
+            return {name: {"MAE": Figure(None, good="lower", note=_UNKNOWN)}}
         return _solved(model, train, test, {name: Regression(y_N, y_test_N, seed=seed)})
     names = [known.name for known in model.info.factors]
     asked = names if factor is None else [_known("factor", factor, names)]

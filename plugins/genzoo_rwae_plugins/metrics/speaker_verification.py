@@ -14,7 +14,7 @@ from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.evaluation import EncodedSplit, Figure, Splits, encode_split
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.evaluation.figure import Figures
-from genzoo_rwae.evaluation.probe import chance_of, linear_probe, score_probe
+from genzoo_rwae.evaluation.probe import UNSEEN, chance_of, linear_probe, score_probe, unseen
 from genzoo_rwae.evaluation.raw import mean_frames
 from genzoo_rwae.evaluation.verification import (
     Pairs,
@@ -92,6 +92,9 @@ def _content(model: SequenceModel, splits: Splits, test: EncodedSplit, fitted: i
     for factor in model.info.factors:
         if factor.code == "dynamic":
             y_N, y_test_N = train.factors[factor.name].numpy(), test.factors[factor.name].numpy()
+            if unseen(y_N, y_test_N):
+                found[factor.name] = Figure(None, good="higher", note=UNSEEN)
+                continue
             accuracy = score_probe(linear_probe(), x_NF, y_N, x_test_NF, y_test_N)
             note = "accuracy of a linear probe, piece by piece"
             found[factor.name] = Figure(

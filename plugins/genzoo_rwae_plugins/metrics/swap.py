@@ -5,6 +5,7 @@ Shapes: N pairs of sequences, T time, ... the frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.evaluation import Figure, Splits
 from genzoo_rwae.evaluation.figure import Figures
-from genzoo_rwae.sequence_model import SequenceModel
+from genzoo_rwae.sequence_model import SequenceModel, squared_error
 
 __all__ = ["swap"]
 
@@ -49,22 +50,28 @@ def swap(
         truth_BT = splits.test.recombine(a_B, b_B)
         if truth_BT is None:
             return {}
-        x_a, x_b = splits.test.take(a_B).x_BT, splits.test.take(b_B).x_BT
+        a, b = splits.test.take(a_B), splits.test.take(b_B)
+        x_a, x_b = a.x_BT, b.x_BT
         told = [bool((truth_BT[i] != x_a[i]).any() and (truth_BT[i] != x_b[i]).any())
                 for i in range(size)]  # fmt: skip
         if not any(told):
             continue  # the pairs share a factor: nothing is swapped
         keep = torch.tensor(told)
         x_a, x_b, truth_BT = x_a[keep], x_b[keep], truth_BT[keep]
-        out_BT = model.swap(x_a, x_b).x_BT
+        lengths_B = b.lengths_B[keep]  # a swap is as long as the motion
+        out_BT = model.swap(x_a, x_b, a.lengths_B[keep], lengths_B).x_BT
         for name, other in (("truth", truth_BT), ("a", x_a), ("b", x_b)):
-            error[name].append((out_BT - model.prepare(other)).square().flatten(1).mean(1))
-        error["own"].append(model.reconstruct(truth_BT).mse_B)
+            error[name].append(squared_error(model.prepare(other), out_BT, lengths_B))
+        error["own"].append(model.reconstruct(truth_BT, lengths_B).mse_B)
     if not error["truth"]:
         return {}
     errors = {name: torch.cat(values) for name, values in error.items()}
     stacked = torch.stack([errors["truth"], errors["a"], errors["b"]])
-    nearest = [(stacked.argmin(0) == row).float().mean().item() for row in range(3)]
+    # of what is not finite the first is the least, and that is the truth
+    finite = bool(stacked.isfinite().all())
+    nearest = [
+        (stacked.argmin(0) == row).float().mean().item() if finite else math.nan for row in range(3)
+    ]
     note = f"{len(errors['truth']):,} pairs of test sequences"
     return {
         "mse to the truth": Figure(

@@ -77,6 +77,15 @@ def test_windows_that_nothing_follows_are_left_out(series, made_up):
     assert note == f"{400 - 58} fitted, {200 - 29} tested"
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_split_that_nothing_follows_is_not_measured_and_says_so(series, made_up, split):
+    data = getattr(series, split)
+    data.following = lambda indices_B, steps: torch.full((len(indices_B), steps, 2), torch.nan)
+    figures = downstream(told(made_up, series, 0), series, channel="1")
+    assert figures[AHEAD]["MAE"].value is None
+    assert "what follows" in figures[AHEAD]["MAE"].note
+
+
 def test_steps_ahead_are_averaged(series, made_up):
     one, two = (
         downstream(told(made_up, series, 0), series, channel="1", ahead=ahead)[

@@ -58,6 +58,15 @@ def test_dynamic_codes_that_hold_nothing_score_as_well_and_the_content_tells(voi
     assert figures["content in the dynamic codes"]["word"].value < 0.7
 
 
+def test_content_that_training_has_none_of_is_not_measured(voices, made_up):
+    voices.train.labels["word"] = torch.zeros_like(voices.train.labels["word"])
+    voices.test.labels["word"] = torch.ones_like(voices.test.labels["word"])
+    model = made_up.Told(voices.test.info, lambda x: x.mean(1)[:, :5], lambda x: x[..., 5:6])
+    figure = speaker_verification(model, voices)["content in the dynamic codes"]["word"]
+    assert figure.value is None
+    assert "no class of the test split" in figure.note
+
+
 def test_speaker_that_leaks_into_the_dynamic_codes_lowers_their_rate(voices, made_up):
     model = made_up.Told(voices.test.info, lambda x: 0 * x[:, 0, :1], lambda x: x[..., :5])
     figures = speaker_verification(model, voices)

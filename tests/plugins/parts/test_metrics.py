@@ -278,6 +278,42 @@ def test_swap_tells_which_code_carried_what(make, nearest):
     assert error.baselines["the truth, reconstructed"] == 0.0
 
 
+def test_what_a_swap_makes_beyond_the_true_length_has_no_say():
+    def cut(count, seed):
+        data = rows(count, seed)
+        return Rows(data.x_NT, 1 + torch.arange(count) % T, data.factors)
+
+    splits = splits_of(cut)
+    model = perfect(splits)
+    heard, infer, decode = [], model.infer, model.decoded
+
+    def hear(x_BT, lengths_B, draw):
+        heard.append((x_BT, lengths_B))
+        return infer(x_BT, lengths_B, draw)
+
+    def wild(c, m):  # of everybody the first step alone is right
+        return torch.cat([decode(c, m)[:, :1], decode(c, m)[:, 1:] + 9], 1)
+
+    model.infer, model.decoded = hear, wild
+    error = swap(model, splits)["mse to the truth"]
+    place = {x_T.numpy().tobytes(): n for n, x_T in enumerate(splits.test.x_NT)}
+    own = [place.get(x_T.numpy().tobytes()) for x_BT, _ in heard for x_T in x_BT]
+    told = torch.cat([lengths_B for _, lengths_B in heard])
+    known = [(n, length) for n, length in zip(own, told.tolist(), strict=True) if n is not None]
+    assert all(length == 1 + n % T for n, length in known)
+    # of n true steps n - 1 are wrong by 9: 0, 1/2, 2/3 and 3/4 of 81, each length as often
+    assert error.value == pytest.approx(81 * (1 / 2 + 2 / 3 + 3 / 4) / 4, rel=0.1)
+    assert error.baselines["the truth, reconstructed"] == pytest.approx(error.value, rel=1e-5)
+
+
+def test_a_model_whose_frames_are_not_finite_is_near_to_nothing():
+    splits = splits_of(rows)
+    model = perfect(splits)
+    model.decoded = lambda c, m: m.expand(-1, -1, 2) * torch.nan
+    figures = swap(model, splits)
+    assert all(np.isnan(figures[f"nearest to the {name}"].value) for name in NEAREST)
+
+
 def test_pairs_that_share_a_factor_are_left_out_of_swaps():
     splits = splits_of(rows)
     pairs = swap(perfect(splits), splits, pairs=400)["mse to the truth"].note.split()[0]

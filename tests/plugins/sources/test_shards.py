@@ -6,6 +6,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -145,6 +146,26 @@ def test_there_may_be_no_indices_and_none_outside(folder: Path) -> None:
     for wrong in (-1, 300):
         with pytest.raises(IndexError, match="the split has 300"):
             data.take(np.array([wrong]))
+
+
+class Padded(Ragged):
+    """One step of each sequence is true, of 4,000."""
+
+    info = gz.DataInfo((16,), 4_000, bounded=False)
+
+    def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> gz.Batch:
+        x_BTF = np.zeros((len(indices_B), 4_000, 16), np.float32)
+        ones_B = torch.ones(len(indices_B), dtype=torch.int64)
+        return gz.Batch(torch.from_numpy(x_BTF), ones_B, torch.as_tensor(indices_B))
+
+
+def test_padding_is_not_kept_until_a_shard_is_full(tmp_path: Path) -> None:
+    one = Padded(64).take(np.arange(64)).x_BT.nbytes
+    tracemalloc.start()
+    write_shards({"train": Padded(512)}, tmp_path, source="padded")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3 * one  # of 8 that are taken
 
 
 def test_a_source_that_contradicts_its_description_is_not_written(tmp_path: Path) -> None:
