@@ -18,7 +18,7 @@ class Figure:
         value: what was measured; None where it could not be, which the note explains.
         chance: what knowing nothing gives.
         baselines: what simple methods give on the same data.
-        good: which way is better.
+        good: which way is better; None where neither is, as where chance is the ideal.
         note: how it was measured, what it does not show.
         spread: the ± beside the value; the note says of what.
     """

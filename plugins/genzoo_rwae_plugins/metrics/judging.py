@@ -111,7 +111,7 @@ def figure(
     values: Sequence[float],
     note: str,
     *,
-    good: Literal["higher", "lower"] = "higher",
+    good: Literal["higher", "lower"] | None = "higher",
     chance: float | None = None,
     baselines: Mapping[str, float] | None = None,
 ) -> Figure:
@@ -121,13 +121,16 @@ def figure(
 
 
 def _with_mean(
-    shares: Mapping[str, Sequence[float]], chances: Mapping[str, float], note: str
+    shares: Mapping[str, Sequence[float]],
+    chances: Mapping[str, float],
+    note: str,
+    good: Literal["higher"] | None = "higher",
 ) -> dict[str, Figure]:
     """A figure for every factor, and one of their mean."""
-    found = {name: figure(shares[name], note, chance=chances[name]) for name in shares}
+    found = {name: figure(shares[name], note, good=good, chance=chances[name]) for name in shares}
     if len(shares) > 1:
         means = [fmean(values) for values in zip(*shares.values(), strict=True)]
-        found["mean"] = figure(means, note, chance=fmean(chances.values()))
+        found["mean"] = figure(means, note, good=good, chance=fmean(chances.values()))
     return found
 
 
@@ -146,7 +149,8 @@ def shares_as_labelled(
 def shares_changed(judgement: Judgement, factors: Sequence[Factor], note: str) -> dict[str, Figure]:
     """Share of clips on which the judge says anything but the donor's label; chance (K − 1)/K.
 
-    Chance is the ideal: a value that is drawn afresh is the donor's by luck in 1 of K.
+    Chance is the ideal, so neither more nor less is better: a value that is drawn afresh is the
+    donor's by luck in 1 of K.
     """
     shares = {
         factor.name: [
@@ -156,7 +160,7 @@ def shares_changed(judgement: Judgement, factors: Sequence[Factor], note: str) -
         for factor in factors
     }
     chances = {factor.name: 1 - 1 / len(factor.classes) for factor in factors}
-    return _with_mean(shares, chances, f"{note}; ideal is chance")
+    return _with_mean(shares, chances, f"{note}; ideal is chance", good=None)
 
 
 def worst_class(judgement: Judgement, factor: Factor) -> Figure:

@@ -168,6 +168,7 @@ def test_perfect_model_keeps_every_motion_and_changes_as_many_identities_as_were
         assert of["H(y|x)"].value == 0.0
         assert of["H(y)"].value == pytest.approx(np.log(classes))
     identity = figures["identity changed"]
+    assert {figure.good for figure in identity.values()} == {None}  # chance is the ideal
     for name in STATIC:
         assert identity[name].value == pytest.approx(changed(labels[name], places_RN))
     assert identity["colour"].chance == pytest.approx(5 / 6)
