@@ -68,8 +68,8 @@ def measure_again(
 ) -> dict[str, Any]:
     """Measure some metrics, lay their figures over those that there are, and return them all.
 
-    Each metric's are there once it is measured, whatever befalls those after it. Figures by the word
-    of another judge go: the accuracy that stands beside them is of one.
+    Each metric's are written once it is measured, whatever befalls those after it. Figures by the
+    word of another judge go: the accuracy that stands beside them is of one.
     """
     step, before = run.measured_step(), run.read_evaluation()
     done = run.measured(step)
