@@ -42,6 +42,20 @@ makes it again in a checkout. The figures here are read from those pages by
 | page | a figure of it | made by |
 |---|---|---|
 """
+TAIL = """
+## What a run chooses for itself
+
+Precision, layout of images and threads, by looking at the machine: bfloat16 where a short trial
+finds it faster, channels-last, and what torch takes. The first line of a run says them;
+`train.precision`, `train.layout` and `train.threads` force them.
+
+`train.compile: true` has torch.compile try the nets before the first step. The run says what a
+batch takes compiled and what it takes eagerly, and goes on with the faster. Where nothing can be
+compiled, for want of a C++ compiler for one, it says why and goes on eagerly. Penalties are never
+compiled, and weights keep their names. Compiled nets round in another way, and which are faster
+is measured anew by every build: leave it out where weights have to come out bit for bit. It wants
+one rank.
+"""
 
 
 def headline(name: str, text: str) -> str:
@@ -72,7 +86,7 @@ def page(folder: Path = DOCS / "performance") -> str:
         for name, path in there.items()
         if path.is_file()
     ]
-    return HEAD + "\n".join(rows) + "\n"
+    return HEAD + "\n".join(rows) + "\n" + TAIL
 
 
 if __name__ == "__main__":
