@@ -109,8 +109,9 @@ def _best_times(
 ) -> tuple[float, float]:
     """Seconds of the model as it is, and of the compiled one: the shortest of turns."""
     best = [float("inf"), float("inf")]
+    forwards: tuple[Forward, Forward] = (model, compiled)
     for number in range(_WARM_UP, _WARM_UP + _ROUNDS):
-        for which, forward in enumerate((model, compiled)):
+        for which, forward in enumerate(forwards):
             seconds = _seconds(forward, model, batch, execution, seed, number)
             best[which] = min(best[which], seconds)
     return best[0], best[1]
