@@ -154,7 +154,7 @@ def draw_picture(
     axes[0].legend(frameon=False)
     for part in ("nets", *PARTS):
         steps = [step_on_ranks(facts, hardware, ranks, rows) for ranks in RANKS]
-        axes[3].loglog(RANKS, [getattr(step, part) for step in steps], label=part)
+        axes[3].loglog(RANKS, [getattr(step, part) or np.nan for step in steps], label=part)
     axes[3].set(xlabel="GPUs (arithmetic)", ylabel="seconds a step")
     axes[3].legend(frameon=False, fontsize="x-small")
     figure.savefig(path, dpi=120)
@@ -210,7 +210,7 @@ def page(asked: argparse.Namespace) -> str:
         f"the global batch {facts.gathered:,} bytes of codes and cost that each rank gathers, and "
         f"{facts.summed:,} bytes of gradients that are summed over ranks, in {facts.collectives} "
         f"operations; {facts.drawn:,} random numbers that every rank draws; "
-        f"{facts.multiply_adds / 1e9:.2f} billion multiply-adds.",
+        f"{facts.multiply_adds / 1e9:.3g} billion multiply-adds.",
         "## Many GPUs",
         f"**Arithmetic, not a measurement**: {asked.rows} sequences a GPU. Assumed are "
         f"{asked.flops:.3g} floating-point operations a second of a GPU, {asked.network:.3g} bytes "

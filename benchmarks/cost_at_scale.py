@@ -60,7 +60,7 @@ def breaking(facts: Facts, hardware: Hardware, rows: int) -> Iterator[str]:
         "the work: a smaller batch a rank, or fewer ranks of a larger one; narrower states of the "
         "prior (`given: none` compares none, and they are still sent).",
         "draws": "Every rank draws the random numbers of the whole batch, so that they are those "
-        "of one rank.",
+        "of one rank; a generator of its own for every row would end that, and there is none yet.",
     }
     found = [(breaks_at(facts, hardware, rows, part), part) for part in PARTS]
     for ranks, part in sorted(found, key=lambda one: one[0] or float("inf")):
