@@ -67,6 +67,11 @@ def time_and_memory(call: Call) -> tuple[float, float]:
     return seconds, max(0.0, (_status("VmHWM") - before) / 1024)
 
 
+def peak() -> float:
+    """The most resident memory that this process has had, in MB (Linux)."""
+    return _status("VmHWM") / 1024
+
+
 def _status(name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1])

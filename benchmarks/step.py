@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from genzoo_rwae_plugins.frames.maps import FromMap
 from genzoo_rwae_plugins.penalties.mmd import mmd
-from measuring import machine, versions
+from measuring import machine, peak, versions
 from rich.console import Console
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
@@ -81,17 +81,26 @@ KINDS = {
 
 
 class Noise(SequenceData):
-    """Frames of noise in the shape of Sprites, for machines without them."""
+    """Frames of noise, in the shape of Sprites if nothing else is said, for machines without them.
 
-    info = DataInfo((3, 64, 64), 8, True)
+    Args:
+        length: T.
+        size: side of a frame in pixels.
+        count: how many sequences there are.
+    """
+
+    def __init__(self, length: int = 8, size: int = 64, count: int = 512) -> None:
+        self.info, self.count = DataInfo((3, size, size), length, True), count
 
     def __len__(self) -> int:
-        return 512
+        return self.count
 
     def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> Batch:
         draws = np.random.default_rng(int(indices_B[0]))
-        frames = draws.integers(0, 256, (len(indices_B), 8, 64, 64, 3), dtype=np.uint8)
-        lengths_B = torch.full((len(indices_B),), 8)
+        length, (channels, *sides) = self.info.length, self.info.frame_shape
+        shape = (len(indices_B), length, *sides, channels)
+        frames = draws.integers(0, 256, shape, dtype=np.uint8)
+        lengths_B = torch.full((len(indices_B),), length)
         x_BT = torch.from_numpy(frames).permute(0, 1, 4, 2, 3)
         return Batch(x_BT, lengths_B, torch.from_numpy(indices_B))
 
@@ -102,13 +111,16 @@ class Steps:
     Args:
         spec: file or name.
         settings: over the spec's, as `key=value`.
+        data: in place of the spec's.
     """
 
-    def __init__(self, spec: str, settings: Sequence[str]) -> None:
+    def __init__(
+        self, spec: str, settings: Sequence[str], data: SequenceData | None = None
+    ) -> None:
         zoo = gz.Zoo()
         loaded = load_spec(spec, zoo=zoo, settings=[*settings, "train.threads=1"])
         try:
-            self.data = open_split(loaded, "train")
+            self.data = data or open_split(loaded, "train")
         except gz.DataError:
             self.data = Noise()
         self.folder = tempfile.TemporaryDirectory()
@@ -335,8 +347,7 @@ if __name__ == "__main__":
         steps = Steps(asked.peak, [])
         for _ in range(4):
             steps()
-        lines = Path("/proc/self/status").read_text().splitlines()
-        print(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024)
+        print(peak())
         sys.exit()
     text = page(asked.rounds)
     print(text) if asked.page is None else asked.page.write_text(text)

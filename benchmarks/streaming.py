@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from genzoo_rwae_plugins.sources.shards import shards
-from measuring import machine, versions
+from measuring import machine, peak, versions
 
 from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData
 from genzoo_rwae.shards import read_index, write_shards
@@ -60,12 +60,6 @@ class Noise(SequenceData):
         x_BT = torch.from_numpy(x_BN.reshape(-1, *SHAPE)).permute(0, 1, 4, 2, 3)
         indices = torch.as_tensor(indices_B)
         return Batch(x_BT, torch.full((len(x_BN),), 8), indices, {"kind": indices % 4})
-
-
-def peak() -> float:
-    """The most memory that this process has had, in MB (Linux)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def write(folder: Path, gigabytes: float) -> dict[str, float]:

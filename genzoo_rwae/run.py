@@ -286,6 +286,16 @@ def _check_ranks(spec: Spec, data: SequenceData, ranks: Ranks) -> None:
                 )
             ]
         )
+    if ranks.count > 1 and spec.train.compile:
+        raise SpecError(
+            [
+                spec.problem(
+                    "train.compile",
+                    f"compiled nets on {ranks.count} ranks, of which each would choose for itself",
+                    "leave it out, or train on one rank",
+                )
+            ]
+        )
     if ranks.count > 1:
         some_B = np.arange(min(4, len(data)))
         whole, part = (data.take(i_B, draw=1).x_BT for i_B in (some_B, some_B[2:]))

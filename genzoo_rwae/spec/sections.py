@@ -206,6 +206,9 @@ class Train:
             where a short trial at the start finds it faster than float32.
         layout: memory layout of images; `auto` is channels-last.
         threads: CPU threads; null leaves torch's choice.
+        compile: try torch.compile on the nets (never the penalties) when training starts, for up to
+            a minute or so. What is faster in the trial is kept, and said; where nothing can be
+            compiled the run goes on as it would without. On one rank alone.
         validate_every: epochs between measurements on the validation split.
         save_every: seconds between checkpoints.
     """
@@ -220,6 +223,7 @@ class Train:
     precision: Literal["auto", "bf16", "float32"] = "auto"
     layout: Literal["auto", "channels-last", "contiguous"] = "auto"
     threads: PositiveInt | None = None
+    compile: bool = False
     validate_every: PositiveInt = 1
     save_every: NonNegativeFloat = 60.0
 

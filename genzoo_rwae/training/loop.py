@@ -26,6 +26,7 @@ from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.training.batch_norm import normalised_over_ranks
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, last_state, save_state
+from genzoo_rwae.training.compilation import faster_pass
 from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.limits import Limits
 from genzoo_rwae.training.precision import choose_execution
@@ -147,8 +148,10 @@ class Trainer:
         """
         self._resume()
         first_step = self.step
-        began = time.monotonic() - self.seconds
         self._say_how()
+        if self.spec.train.compile and not self._over():
+            self._try_compiling()
+        began = time.monotonic() - self.seconds
         with (
             normalised_over_ranks(self.model, self.ranks),
             noted_signals() as signals,
@@ -158,6 +161,14 @@ class Trainer:
         if self.ranks.is_first:
             self.run.save_model(self.model)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
+
+    def _try_compiling(self) -> None:
+        self._say("compiling the nets, which may take a minute")
+        batch = self.batches.at(self.step, self.shares.rows)
+        self.step_module.train()
+        self.step_module.compiled = faster_pass(
+            self.model, batch, self.execution, self.spec.train.seed, self._say
+        )
 
     def _train(self, began: float, signals: Signals, bar: TrainingBar) -> None:
         if self._over():
@@ -363,6 +374,9 @@ class Trainer:
             + (f"; going on from step {self.step}" if self.step else ""),
             highlight=False,
         )
+
+    def _say(self, sentence: str) -> None:
+        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     def _warn(self, sentence: str) -> None:
         self.console.print(

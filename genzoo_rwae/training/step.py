@@ -14,6 +14,7 @@ from genzoo_rwae.objective import Objective
 from genzoo_rwae.ranks import RowShares
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch
+from genzoo_rwae.training.compilation import CompiledPass
 from genzoo_rwae.training.precision import Execution
 from genzoo_rwae.training.randomness import shown_labels
 
@@ -25,6 +26,9 @@ class Step(nn.Module):
 
     The nets run in the chosen precision; the objective never does. On several ranks each passes its
     own rows of a training batch through the nets, and draws for them what one rank would.
+
+    Attributes:
+        compiled: what passes a training batch in place of the model, if somebody has set it.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.objective, self.execution, self.seed = model, objective, execution, seed
         self.shares = shares if shares and shares.ranks.count > 1 else None
+        self.compiled: CompiledPass | None = None
         if self.shares:
             # launch.py has DDP look for parameters without a gradient; where it finds none it warns
             self.unused = nn.Parameter(torch.zeros((), device=execution.device))
@@ -50,8 +55,9 @@ class Step(nn.Module):
         self, batch: Batch, progress: float, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         shares = self.shares if self.training else None  # every rank measures the whole validation
+        forward = self.compiled if self.compiled and self.training else self.model
         with _draws_of_one_rank(generator, shares) as draws, self.execution.autocast():
-            passed = self.model(batch.x_BT, batch.lengths_B, draws, progress)
+            passed = forward(batch.x_BT, batch.lengths_B, draws, progress)
         terms = self.objective(
             passed,
             self.model,
