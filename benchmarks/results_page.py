@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +23,7 @@ from genzoo_rwae.evaluation.parts_of_run import with_parts
 from genzoo_rwae.evaluation.tables import Column, cell_of, compare, markdown, markdown_table
 from genzoo_rwae.spec import load_spec, render
 
+COMMAND = re.compile(r"^(-c|__main__\.py) ")  # what python -c and python -m are called
 PICTURES = {
     "swap.png": "Rows share a static code, columns a motion; the donors stand at the edges.",
     "reconstruction.png": "Test sequences above their reconstructions.",
@@ -98,7 +100,7 @@ def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> N
     versions = ", ".join(f"{name} {number}" for name, number in resolved["versions"].items())
     seeds = [str(one.seed) for one in column.runs]
     facts = {
-        "command": f"`{resolved['command']}`",
+        "command": f"`{COMMAND.sub('genzoo ', resolved['command'])}`",
         "seeds" if seeds[1:] else "seed": ", ".join(seeds),
         "price on information": ", ".join(
             f"{code} code {price}" for code, price in vars(spec.objective.information).items()
