@@ -79,11 +79,12 @@ def test_a_compiled_run_has_the_weights_and_their_names_of_one_that_is_not_and_g
     timed(monkeypatch, 0.002, 0.0015)
     calls: list[float] = []
     call = compilation.CompiledPass.__call__
-    monkeypatch.setattr(
-        compilation.CompiledPass,
-        "__call__",
-        lambda self, *given: calls.append(given[3]) or call(self, *given),  # type: ignore[func-returns-value]
-    )
+
+    def noted(self: compilation.CompiledPass, *given: Any) -> Any:
+        calls.append(given[3])
+        return call(self, *given)
+
+    monkeypatch.setattr(compilation.CompiledPass, "__call__", noted)
     wanted, _ = build("eager", steps=4)
     assert calls == []
     weights, heard = build("compiled", steps=4, compile=True)

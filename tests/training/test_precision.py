@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +45,21 @@ def test_the_trial_gives_a_ratio_of_times_and_leaves_the_generator() -> None:
     before = torch.get_rng_state()
     assert 0.05 < precision.bfloat16_gain() < 50
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_others_take_of_the_processor_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    autocast = torch.autocast
+
+    def interrupted(*given: Any, enabled: bool, **more: Any) -> Any:
+        time.sleep(0.2 if enabled else 0)  # as in a process that has to wait for its turn
+        return autocast(*given, enabled=enabled, **more)
+
+    monkeypatch.setattr(torch, "autocast", interrupted)
+    precision.bfloat16_gain.cache_clear()
+    try:
+        assert precision.bfloat16_gain() > 0.2  # by the clock a thirtieth or less
+    finally:
+        precision.bfloat16_gain.cache_clear()
 
 
 def test_what_the_spec_says_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
