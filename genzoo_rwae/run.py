@@ -20,7 +20,6 @@ from genzoo_rwae.evaluation.measure import wants_judge
 from genzoo_rwae.provenance import compare_plugins, with_provenance
 from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.releases import own_copy
-from genzoo_rwae.report.compose import compose_report, draw
 from genzoo_rwae.run_evaluation import (
     measure_again,
     measure_apart,
@@ -91,6 +90,7 @@ def build_spec(
     Args:
         goes_on: may end the training early, see `Trainer`; that raises GivenUpError.
     """
+    from genzoo_rwae.report.compose import draw
     from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
     from genzoo_rwae.training.loop import Trainer
     from genzoo_rwae.training.trackers import results_of
@@ -238,6 +238,8 @@ def evaluate(
     Raises:
         CheckpointError, SpecError, DataError, PluginError: before anything is written.
     """
+    from genzoo_rwae.report.compose import compose_report
+
     folder = RunFolder.open(run if on == "validation" else own_copy(Path(run)))
     zoo, console = zoo or Zoo(), console or Console(quiet=True)
     spec, chosen = with_metrics(load_spec(folder.spec, zoo=zoo), folder, metrics, settings, zoo)

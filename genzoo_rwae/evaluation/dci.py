@@ -10,9 +10,6 @@ from typing import Literal
 
 import numpy as np
 from scipy.special import entr
-from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from genzoo_rwae.evaluation.probe import fitted_probe
 
@@ -83,6 +80,10 @@ def importances(
         trees: rounds of boosting.
         seed: of the trees.
     """
+    from sklearn.ensemble import GradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     if len(np.unique(y_N)) < 2:
         return np.zeros(x_ND.shape[1])
     x_ND = StandardScaler().fit_transform(x_ND)

@@ -10,12 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from genzoo_rwae.evaluation.probe import fitted_probe
 
@@ -68,6 +62,10 @@ class Classification(Task):
         return found | ({"AUROC": {"constant": 0.5}} if "AUROC" in self.good else {})
 
     def scores(self, head: Head, x_NF: np.ndarray, x_test_MF: np.ndarray) -> dict[str, float]:
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.metrics import roc_auc_score
+
         if len(np.unique(self.y_N)) < 2:
             return {"accuracy": float((self.y_test_M == self.y_N[0]).mean())}
         probe = _pipeline(
@@ -107,6 +105,9 @@ class Regression(Task):
         }
 
     def scores(self, head: Head, x_NF: np.ndarray, x_test_MF: np.ndarray) -> dict[str, float]:
+        from sklearn.ensemble import RandomForestRegressor
+        from sklearn.linear_model import Ridge
+
         probe = _pipeline(
             head,
             Ridge(),
@@ -122,6 +123,10 @@ class Regression(Task):
 
 
 def _pipeline(head: Head, linear: Any, forest: Any) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     if head == "forest":
         return forest
     impute = SimpleImputer(keep_empty_features=True)  # the mean; 0 where nothing is there

@@ -1,5 +1,8 @@
 """Probes: what can be read off features by a fitted predictor, and nothing of ours in between.
 
+scikit-learn takes a second to import, so it is imported where something is fitted: whoever checks a
+spec of probes need not wait for it.
+
 Shapes: N fitted rows, M tested rows, F features, K classes.
 """
 
@@ -9,12 +12,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 __all__ = [
     "UNSEEN",
@@ -39,6 +36,10 @@ def linear_probe(*, strength: float = 1.0, scale: bool = True) -> Any:
         strength: C, the inverse of the weight of ½‖w‖².
         scale: features are brought to mean 0 and sd 1 first.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     head = LogisticRegression(max_iter=500, C=strength)
     return make_pipeline(StandardScaler(), head) if scale else head
 
@@ -54,6 +55,11 @@ def boosted_probe(rows: int, features: int, *, trees: int = 40, seed: int = 0) -
 
     Source: Friedman, Annals of Statistics 29 (2001); histograms as in Ke et al., NeurIPS 2017.
     """
+    from sklearn.decomposition import PCA
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     head = HistGradientBoostingClassifier(
         max_iter=trees,
         learning_rate=0.15,
@@ -90,6 +96,8 @@ def score_probe(
 
 def fitted_probe(probe: Any, x_NF: np.ndarray, y_N: np.ndarray) -> Any:
     """The probe, fitted to rows and their labels."""
+    from sklearn.exceptions import ConvergenceWarning
+
     # one of noise need not converge to be at chance
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

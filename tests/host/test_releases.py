@@ -142,7 +142,7 @@ def test_samples_need_no_data(genzoo, released, monkeypatch) -> None:
     def gone() -> None:
         raise gz.DataError("no digits here")
 
-    monkeypatch.setattr("sklearn.datasets.load_digits", gone)
+    monkeypatch.setattr("genzoo_rwae_plugins.sources.digits._digits", gone)
     assert genzoo("sample", "zoo:tiny").code == 0
     assert "no digits here" in genzoo("swap", "zoo:tiny").err
 

@@ -10,10 +10,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
-from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.errors import OptionError
@@ -59,6 +55,8 @@ def clusters(
     Source: accuracy: Kuhn, "The Hungarian method for the assignment problem", 1955; Rand index:
         Hubert and Arabie, "Comparing partitions", 1985.
     """
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
     if not model.actions:
         return {}
     true = _chosen(model.info.factors, factor)
@@ -98,6 +96,8 @@ def clusters(
 
 def matched_accuracy(true_N: np.ndarray, found_N: np.ndarray) -> float:
     """Share of sequences that the best one-to-one match of clusters and classes gets right."""
+    from scipy.optimize import linear_sum_assignment
+
     count_AK = np.zeros((found_N.max() + 1, true_N.max() + 1), dtype=np.int64)
     np.add.at(count_AK, (found_N, true_N), 1)
     return float(count_AK[linear_sum_assignment(count_AK, maximize=True)].sum() / len(true_N))
@@ -115,6 +115,9 @@ def _chosen(factors: tuple[Factor, ...], name: str | None) -> Factor | None:
 
 def _k_means(codes: EncodedSplit, count: int, seed: int) -> np.ndarray:
     """Clusters [N] of the dynamic codes' means over the true steps."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     # codes beyond the true lengths are 0
     sums_ND = codes.dynamic_NTD.sum(1).cpu().numpy()
     mean_ND = sums_ND / codes.lengths_N.numpy()[:, None]

@@ -5,7 +5,10 @@ Shapes: B batch, T time, N images, P a digit's side.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -146,11 +149,23 @@ class _MovingDigits(SequenceData):
         return self._canvas - int(self._images_NPP.shape[-1])
 
 
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """All images, [N, P, P] of grey levels 0..16, and their classes: as `load_digits` has them."""
+    package = find_spec("sklearn")
+    for place in package.submodule_search_locations or () if package else ():
+        table = Path(place, "datasets", "data", "digits.csv.gz")
+        if table.is_file():  # read without importing scikit-learn, which takes a second
+            with gzip.open(table) as rows:
+                values_NF = np.loadtxt(rows, delimiter=",")
+            return values_NF[:, :-1].reshape(-1, _SIDE, _SIDE), values_NF[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits
+
+    return load_digits().images, load_digits().target
+
+
 def _images_of(split: Split) -> tuple[np.ndarray, np.ndarray]:
     """The images of one split, grey levels in 0..255, and their classes."""
-    from sklearn.datasets import load_digits  # half a second; not for those who only list sources
-
-    images_NPP, labels_N = load_digits().images, load_digits().target
+    images_NPP, labels_N = _digits()
     chosen = []
     for label in range(10):
         members = np.flatnonzero(labels_N == label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from genzoo_rwae_plugins.sources import digits as source
 from genzoo_rwae_plugins.sources.digits import digits
 from sklearn.datasets import load_digits
 
@@ -44,6 +45,13 @@ def test_splits_share_out_all_1797_images_with_every_class_in_its_share():
     found = np.concatenate(seen).reshape(-1, 64)
     wanted = np.rint(load_digits().images.reshape(-1, 64) * 255 / 16).astype(np.uint8)
     assert sorted(map(bytes, found)) == sorted(map(bytes, wanted))
+
+
+def test_an_installation_that_keeps_its_table_elsewhere_is_asked_for_it(monkeypatch):
+    monkeypatch.setattr(source, "find_spec", lambda name: None)
+    images_NPP, labels_N = source._digits()
+    assert np.array_equal(images_NPP, load_digits().images)
+    assert np.array_equal(labels_N, load_digits().target)
 
 
 def test_labels_belong_to_the_images():
