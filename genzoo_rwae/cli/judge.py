@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
         from genzoo_rwae.assemble import located
         from genzoo_rwae.evaluation import as_json as plain_figures
         from genzoo_rwae.evaluation.judge_cache import judge_for, judge_path
-        from genzoo_rwae.evaluation.reliability import on_real_data
+        from genzoo_rwae.evaluation.reliability import on_real_data, within_its_word
         from genzoo_rwae.run import open_splits
         from genzoo_rwae.spec import load_spec
 
@@ -31,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
         splits = open_splits(loaded)
         with located(loaded):
             trained = judge_for(loaded, splits, session.console)
+        trained = within_its_word(trained, splits.train, splits.test)
         figures = on_real_data(trained, splits.test)
         path = judge_path(loaded, splits)
         if as_json:
@@ -38,4 +39,9 @@ def add_to(app: typer.Typer) -> None:
         else:
             print(f"{path}\naccuracy on {len(splits.test):,} test sequences:")
             for name, figure in figures.items():
-                print(f"  {name}: {figure.value:.4f} (chance {figure.chance:.4f})")
+                shown = (
+                    figure.note
+                    if figure.value is None
+                    else f"{figure.value:.4f} (chance {figure.chance:.4f})"
+                )
+                print(f"  {name}: {shown}")

@@ -5,8 +5,9 @@ Shapes: B batch, T time, K classes of a factor, F features, ... the frame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,14 @@ class Judge:
         # not the run's own settings: a judge is of the data, the same for every model of them
         self.execution = choose_execution(Train(), info.frame_shape)
         self.net, self.info = self.execution.place(net.eval()), info
+        self._learnt = info
+
+    def without(self, factors: Collection[str]) -> Judge:
+        """The same judge with no word on some factors."""
+        quieter = copy(self)
+        told = tuple(factor for factor in self.info.factors if factor.name not in factors)
+        quieter.info = replace(self.info, factors=told)
+        return quieter
 
     @torch.no_grad()
     def verdict(self, x_BT: Tensor, lengths_B: Tensor) -> Verdict:
@@ -92,8 +101,8 @@ class Judge:
             some_B = lengths_B[start : start + _ROWS].to(device)
             some_BT = prepared(x_BT[start : start + _ROWS], some_B, device)
             with self.execution.autocast():
-                verdict = judged(self.net, self.info, some_BT, some_B)
-            verdicts.append(_on_cpu(verdict))
+                verdict = judged(self.net, self._learnt, some_BT, some_B)
+            verdicts.append(_on_cpu(verdict, [factor.name for factor in self.info.factors]))
         return Verdict.joined(verdicts)
 
     def accuracy(self, data: SequenceData, most: int | None = None) -> dict[str, float]:
@@ -142,6 +151,6 @@ def judged(net: nn.Module, info: DataInfo, x_BT: Tensor, lengths_B: Tensor) -> V
     return verdict
 
 
-def _on_cpu(verdict: Verdict) -> Verdict:
-    logits = {name: logits_BK.float().cpu() for name, logits_BK in verdict.logits.items()}
+def _on_cpu(verdict: Verdict, told: Collection[str]) -> Verdict:
+    logits = {name: verdict.logits[name].float().cpu() for name in told}
     return Verdict(logits, verdict.features_BF.float().cpu())

@@ -12,7 +12,7 @@ import torch
 from genzoo_rwae.components import wired_of
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.evaluation.figure import as_json
-from genzoo_rwae.evaluation.reliability import reliability
+from genzoo_rwae.evaluation.reliability import reliability, within_its_word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,23 +81,24 @@ def measure(
     """
     model.eval()
     judged = {metric.name for metric in metrics if wants_judge(metric)}
-    if judged and not (model.info.factors and len(splits.test)):
+    wired: tuple[Judge, ...] = ()
+    if judged and model.info.factors and len(splits.test):
+        if judge is None:
+            raise ValueError(f"{sorted(judged)} ask for a judge, and measure() was given none")
+        told = within_its_word(judge(), splits.train, splits.test)
+        wired = (told,) if told.info.factors else ()
+    figures: dict[str, Any] = {}
+    if wired:  # first, since the figures by its word are worth nothing without
+        figures[JUDGE] = as_json(reliability(wired[0], model, splits.test))
+    elif judged:
         console.print(
-            f"not measured: {', '.join(sorted(judged))}; a judge needs labelled factors and test "
-            "sequences",
+            f"not measured: {', '.join(sorted(judged))}; a judge needs test sequences, and "
+            "labelled factors of which it learnt some of their classes",
             highlight=False,
             markup=False,
         )
-        figures: dict[str, Any] = {name: {} for name in judged}
+        figures = {name: {} for name in judged}
         metrics = [metric for metric in metrics if metric.name not in judged]
-        judged = set()
-    else:
-        figures = {}
-    if judged and judge is None:
-        raise ValueError(f"{sorted(judged)} ask for a judge, and measure() was given none")
-    wired = (judge(),) if judged and judge is not None else ()
-    if wired:  # first, since the figures by its word are worth nothing without
-        figures[JUDGE] = as_json(reliability(*wired, model, splits.test))
     for metric in metrics:
         began = time.monotonic()
         torch.manual_seed(0)  # metrics take generators of their own; this holds those that do not

@@ -14,18 +14,30 @@ from torch import Tensor
 
 from genzoo_rwae.evaluation.codes import taken
 from genzoo_rwae.evaluation.figure import Figure, Figures
+from genzoo_rwae.evaluation.probe import UNSEEN, unseen
 
 if TYPE_CHECKING:
     from genzoo_rwae.evaluation.judge import Judge
     from genzoo_rwae.sequence_model import SequenceModel
     from genzoo_rwae.sequences import Batch, SequenceData
 
-__all__ = ["majority_share", "on_real_data", "reliability"]
+__all__ = ["majority_share", "on_real_data", "reliability", "within_its_word"]
 
 
 def majority_share(labels_N: Tensor) -> float:
     """What the best constant answer gets right."""
     return labels_N.bincount().max().item() / len(labels_N)
+
+
+def within_its_word(judge: Judge, train: SequenceData, test: SequenceData) -> Judge:
+    """The judge with no word on factors that it cannot name on test sequences.
+
+    Where parts are by speaker, no speaker of the test split is one that it learnt.
+    """
+    learnt, asked = _labels(train), _labels(test)
+    return judge.without(
+        [f.name for f in judge.info.factors if unseen(learnt[f.name], asked[f.name])]
+    )
 
 
 def on_real_data(judge: Judge, test: SequenceData) -> dict[str, Figure]:
@@ -54,6 +66,8 @@ def reliability(judge: Judge, model: SequenceModel, test: SequenceData) -> Figur
 def _accuracies(
     judge: Judge, test: SequenceData, shown: Callable[[Batch], Tensor], note: str
 ) -> dict[str, Figure]:
+    if not len(test):
+        return {}
     labels: dict[str, list[Tensor]] = {factor.name: [] for factor in judge.info.factors}
     right = dict.fromkeys(labels, 0)
     for batch in taken(test, np.arange(len(test))):
@@ -61,14 +75,25 @@ def _accuracies(
         for name in labels:
             right[name] += int((verdict.labels(name) == batch.factors[name]).sum())
             labels[name].append(batch.factors[name])
-    if not len(test):
-        return {}
     return {
-        name: Figure(
-            right[name] / len(test),
-            chance=majority_share(torch.cat(labels[name])),
+        factor.name: Figure(
+            right[factor.name] / len(test),
+            chance=majority_share(torch.cat(labels[factor.name])),
             good="higher",
             note=note,
         )
-        for name in labels
+        if factor.name in labels
+        else Figure(None, good="higher", note=UNSEEN)
+        for factor in test.info.factors
+    }
+
+
+def _labels(data: SequenceData) -> dict[str, np.ndarray]:
+    """Factor -> the labels [N] of a split."""
+    found = [batch.factors for batch in taken(data, np.arange(len(data)))]
+    return {
+        factor.name: np.concatenate([labels[factor.name].numpy() for labels in found])
+        if found
+        else np.zeros(0, np.int64)
+        for factor in data.info.factors
     }

@@ -13,6 +13,7 @@ from genzoo_rwae.components import component_of
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.evaluation import Figure, Judge, Splits, Verdict, as_json, measure
 from genzoo_rwae.evaluation.codes import spread_indices
+from genzoo_rwae.evaluation.probe import UNSEEN
 from genzoo_rwae.report.figures import figures_of
 from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData
 from genzoo_rwae.spec import Part
@@ -93,9 +94,9 @@ FACTORS = (Factor("who", ("a", "b", "c"), "static"), Factor("way", ("up", "down"
 class Labelled(SequenceData):
     """Noise with labels, the first of which a judge can be told to know."""
 
-    def __init__(self, factors=FACTORS, count=6):
+    def __init__(self, factors=FACTORS, count=6, who=None):
         self.info = DataInfo((1, 9, 12), 4, True, factors)
-        self.count = count
+        self.count, self.who = count, who
 
     def __len__(self):
         return self.count
@@ -104,7 +105,9 @@ class Labelled(SequenceData):
         i = torch.as_tensor(indices_B)
         x_BT = torch.rand(len(i), 4, 1, 9, 12, generator=torch.Generator().manual_seed(0))
         x_BT[:, 0, 0, 0, 0] = i / 10
-        factors = {"who": i % 3, "way": i % 2} if self.info.factors else {}
+        who_B = i % 3 if self.who is None else torch.full_like(i, self.who)
+        labels = {"who": who_B, "way": i % 2}
+        factors = {factor.name: labels[factor.name] for factor in self.info.factors}
         return Batch(x_BT, torch.full((len(i),), 4), i, factors)
 
 
@@ -131,7 +134,7 @@ def unjudged(model, splits, /):
     return {"told": Figure(0.0)}
 
 
-def measured(model, metrics, data=None):
+def measured(model, metrics, data=None, train=None):
     data, asked = Labelled() if data is None else data, []
     model.info = data.info
 
@@ -139,7 +142,7 @@ def measured(model, metrics, data=None):
         asked.append(1)
         return Judge(Knows(), data.info)
 
-    parts, splits = [part(metric) for metric in metrics], Splits(data, data, data)
+    parts, splits = [part(metric) for metric in metrics], Splits(train or data, data, data)
     return measure(model, splits, parts, Console(quiet=True), judge), len(asked)
 
 
@@ -167,6 +170,31 @@ def test_data_without_labels_or_test_sequences_have_nothing_to_judge(rwae, data)
     figures, asked = measured(rwae(), [judged, unjudged], data)
     assert asked == 0
     assert figures == {"judged": {}, "unjudged": {"told": {"value": 0.0}}}
+
+
+@metric("says")
+def says(model, splits, judge, /):
+    """On what the judge has a word."""
+    batch = splits.test.take(np.arange(2))
+    verdict = judge.verdict(batch.x_BT, batch.lengths_B)
+    assert list(verdict.logits) == [factor.name for factor in judge.info.factors]
+    return {name: Figure(1.0) for name in verdict.logits}
+
+
+def test_a_judge_has_no_word_on_classes_that_it_never_saw(rwae):
+    figures, _ = measured(rwae(), [says], Labelled(who=1), train=Labelled(who=0))
+    assert set(figures["says"]) == {"way"}
+    for of in ("real test data", "reconstructions"):
+        who, way = (figures["judge"][of][name] for name in ("who", "way"))
+        assert who["value"] is None
+        assert who["note"] == UNSEEN
+        assert way["value"] is not None
+
+
+def test_a_judge_of_nothing_but_strangers_is_not_asked(rwae):
+    data, train = (Labelled(FACTORS[:1], who=who) for who in (1, 0))
+    figures, _ = measured(rwae(), [says, unjudged], data, train)
+    assert figures == {"says": {}, "unjudged": {"told": {"value": 0.0}}}
 
 
 @metric("strange")

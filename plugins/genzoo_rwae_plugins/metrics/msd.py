@@ -101,7 +101,7 @@ def msd(
     subspaces = {
         name: subspace
         for name, subspace in factor_subspaces(model, splits.train, fitted).items()
-        if len(subspace.told_R)
+        if len(subspace.told_R) and name in {factor.name for factor in info.factors}
     }
     outcomes = _Outcomes(info, sides, subspaces)
     for start in range(0, len(first_N), _ROWS):
