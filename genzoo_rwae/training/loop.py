@@ -7,13 +7,13 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from rich.markup import escape
-from torch import nn
+from torch.optim import Optimizer
 
 from genzoo_rwae.assemble import Assembled
 from genzoo_rwae.errors import CheckpointError, DivergedError, GenzooError
@@ -30,6 +30,16 @@ from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import epoch_order, step_generator
+from genzoo_rwae.training.sharding import (
+    clip_gradients,
+    cut_like,
+    cut_state,
+    gathered,
+    is_sharded,
+    lend_weights,
+    take_weights,
+    whole_weights,
+)
 from genzoo_rwae.training.signals import (
     GivenUpError,
     InterruptedRunError,
@@ -112,21 +122,26 @@ class Trainer:
             settings,
             assembled.model.info.frame_shape,
             self.before.precision if self.before else None,
+            sharded=is_sharded(self.fabric),
         )
         # measured on each processor, which need not agree
         precision = self.ranks.of_first(lambda: self.execution.precision)
         self.execution = replace(self.execution, precision=precision)
         self.limit = _limit_in_steps(spec, self.batches.per_epoch)
-        self.model = assembled.model
+        self.built = self.model = assembled.model
         self.execution.place(self.model)
+        if is_sharded(self.fabric):
+            self.model = lend_weights(self.built)
         self.objective = assembled.objective
         self.shares = RowShares(self.ranks, self.batches.size)
         step = Step(self.model, self.objective, self.execution, settings.seed, self.shares)
+        step.to(self.fabric.device)  # Fabric moves no shards
         with self.objective.frozen_critics():  # each rank trains its own, on the whole batch
-            wrapped, self.optimizer = self.fabric.setup(
-                step, settings.optimizer(step.learnt_parameters())
-            )
-        self.step_module, self.wrapped = step, wrapped
+            self.wrapped = self.fabric.setup_module(step)
+        # of the parameters that the engine leaves, which may be shards
+        optimizer = settings.optimizer(step.learnt_parameters())
+        self.optimizer = cast("Optimizer", self.fabric.setup_optimizers(optimizer))
+        self.step_module = step
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         self.trackers = Trackers((), run.path, self._warn)
@@ -155,8 +170,11 @@ class Trainer:
             TrainingBar(self.console, self._share()) as bar,
         ):
             self._train(began, signals, bar)
+        weights = gathered(self.model.state_dict(), self.ranks)
         if self.ranks.is_first:
-            self.run.save_model(self.model)
+            self.run.save_model(weights)
+            if is_sharded(self.fabric):
+                take_weights(self.built, weights)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
 
     def _train(self, began: float, signals: Signals, bar: TrainingBar) -> None:
@@ -170,12 +188,11 @@ class Trainer:
             self.seconds = time.monotonic() - began
             self._record(row, bar)
             # clocks differ, and a signal may reach one rank alone
-            over, received = self.ranks.largest(
-                self._over() if self.ranks.is_first else 0, signals.received
-            )
+            late = time.monotonic() - saved_at >= self.spec.train.save_every
+            of_first = (self._over(), late) if self.ranks.is_first else (False, False)
+            over, due, received = self.ranks.largest(*of_first, signals.received)
             measured = self._validate() if over or self.step % between == 0 else {}
             given_up = not over and self._is_given_up(measured)
-            due = time.monotonic() - saved_at >= self.spec.train.save_every
             if over or given_up or due:
                 self._save()
                 saved_at = time.monotonic()
@@ -221,7 +238,7 @@ class Trainer:
 
     def _gradient_norm(self) -> float:
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.spec.train.clip or math.inf)
+        norm = clip_gradients(parameters, self.spec.train.clip or math.inf, self.ranks)
         if not torch.isfinite(norm):
             raise self._not_finite("the gradient")
         return norm.item()
@@ -266,20 +283,24 @@ class Trainer:
         # whole batches, since a divergence of samples depends on their number; one if there is less
         starts = range(0, max(count - size, 0) + 1, size)
         totals: dict[str, float] = {}
-        for start in starts:
-            batch = taken(self.validation, indices_N[start : start + size], step=self.step)
-            loss, figures = self.step_module(batch, 1.0, generator)
-            with self.execution.autocast():
-                mse = self.model.reconstruct(batch.x_BT, batch.lengths_B).mse_B.mean()
-            for name, value in {"loss": loss, **figures, "mse": mse}.items():
-                totals[name] = totals.get(name, 0.0) + value.item() * len(batch)
+        with whole_weights(self.step_module):
+            for start in starts:
+                batch = taken(self.validation, indices_N[start : start + size], step=self.step)
+                loss, figures = self.step_module(batch, 1.0, generator)
+                with self.execution.autocast():
+                    mse = self.model.reconstruct(batch.x_BT, batch.lengths_B).mse_B.mean()
+                for name, value in {"loss": loss, **figures, "mse": mse}.items():
+                    totals[name] = totals.get(name, 0.0) + value.item() * len(batch)
         seen = sum(min(size, count - start) for start in starts)
         means = {name: value / seen for name, value in totals.items()}
         self._log({"step": self.step, "split": "validation", **means})
-        if means["loss"] < self.best:
+        # processors differ in their last digits, and shards are gathered by all or by none
+        [better] = self.ranks.largest(self.ranks.is_first and means["loss"] < self.best)
+        if better:
             self.best = means["loss"]
+            weights = gathered(self.model.state_dict(), self.ranks)
             if self.ranks.is_first:
-                self.run.save_best(self.model)
+                self.run.save_best(weights)
         return means
 
     def _is_given_up(self, measured: Mapping[str, float]) -> bool:
@@ -289,19 +310,18 @@ class Trainer:
         return not self.ranks.of_first(lambda: goes_on(self.step, measured))
 
     def _save(self) -> None:
-        if not self.ranks.is_first:
-            return
         state = State(
             spec=self.run.spec_digest,
             step=self.step,
             seconds=self.seconds,
             precision=self.execution.precision,
             best=self.best if math.isfinite(self.best) else None,
-            model=self.model.state_dict(),
-            objective=self.objective.state_dict(),
-            optimizer=self.optimizer.state_dict(),
+            model=gathered(self.model.state_dict(), self.ranks),
+            objective=gathered(self.objective.state_dict(), self.ranks),
+            optimizer=gathered(self.optimizer.state_dict(), self.ranks),
         )
-        save_state(self.run, state)
+        if self.ranks.is_first:
+            save_state(self.run, state)
 
     def _open_trackers(self) -> None:
         self.trackers = Trackers(self.spec.trackers, self.run.path, self._warn)
@@ -321,9 +341,9 @@ class Trainer:
         if state is None:
             return
         try:
-            self.model.load_state_dict(state.model)
-            self.objective.load_state_dict(state.objective)
-            self.optimizer.load_state_dict(state.optimizer)
+            for part, whole in ((self.model, state.model), (self.objective, state.objective)):
+                part.load_state_dict(cut_like(whole, part.state_dict()))
+            self.optimizer.load_state_dict(cut_state(state.optimizer, self.optimizer))
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise self._alike(
                 CheckpointError(
@@ -384,6 +404,7 @@ class Trainer:
             f"training {parameters:,} parameters on {how.device}, {how.threads} threads, "
             f"{how.precision}, {how.layout}"
             + (f", on {self.ranks.count} ranks" if self.ranks.count > 1 else "")
+            + (", weights in shards" if is_sharded(self.fabric) else "")
             + (f"; going on from step {self.step}" if self.step else ""),
             highlight=False,
         )
