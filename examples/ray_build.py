@@ -47,7 +47,7 @@ class Rank:
 
 def main(spec: str, run: str, count: str, *settings: str) -> None:
     """Start the ranks and wait for them."""
-    ray.init()
+    ray.init(include_dashboard=False)
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= int(count) else 0
     remote = ray.remote(num_cpus=1, num_gpus=gpus)(Rank)
     ranks = [remote.remote() for _ in range(int(count))]
