@@ -114,7 +114,8 @@ def gathered(state: D, ranks: Ranks) -> D:
 def _whole(value: Any, ranks: Ranks) -> Any:
     if isinstance(value, DTensor):
         whole = value.full_tensor().detach()
-        return whole.cpu() if ranks.is_first else whole.new_empty(0)
+        # a copy: of uneven shards it is a view of more, all of which a checkpoint would hold
+        return whole.to("cpu", copy=True) if ranks.is_first else whole.new_empty(0)
     return gathered(value, ranks) if isinstance(value, dict) else value
 
 
