@@ -48,6 +48,7 @@ def build(
     zoo: Zoo | None = None,
     console: Console | None = None,
     devices: int | None = None,
+    shard_weights: bool = False,
 ) -> SequenceModel:
     """Check, assemble, train, measure and report; go on from where the run folder is.
 
@@ -60,6 +61,8 @@ def build(
         devices: processes that train together on this machine; the others run the calling script
             again, which has to be a file, and end here when training is over: what the script does
             afterwards it does once. The weights do not depend on it, but for rounding.
+        shard_weights: each of them keeps a shard of weights and optimiser between steps, and not
+            the whole. Nor do the weights depend on this.
 
     Returns:
         The trained model, in evaluation mode.
@@ -74,7 +77,8 @@ def build(
     zoo = zoo or Zoo()
     loaded = load_spec(spec, zoo=zoo, settings=settings)
     folder = Path(run) if run else Path("runs") / loaded.name
-    return build_spec(loaded, folder, zoo, console or Console(quiet=True), devices)
+    console = console or Console(quiet=True)
+    return build_spec(loaded, folder, zoo, console, devices, shard_weights=shard_weights)
 
 
 def build_spec(
@@ -84,6 +88,8 @@ def build_spec(
     console: Console,
     devices: int | None = None,
     goes_on: GoesOn | None = None,
+    *,
+    shard_weights: bool = False,
 ) -> SequenceModel:
     """As `build`, from a spec that is loaded already.
 
@@ -105,11 +111,12 @@ def build_spec(
     for _ in zoo.call("genzoo_model_built", model=assembled.model, spec=spec):
         pass
     spec = with_provenance(spec, info, zoo)
-    fabric = launch(devices)  # not before all is known to fit together: it is said once
+    # not before all is known to fit together: it is said once
+    fabric = launch(devices, shard_weights=shard_weights)
     ranks = ranks_of(fabric)
     with ExitStack() as held:
         with noticed_losses(ranks), located(spec):
-            ranks.of_first(lambda: _check_ranks(spec, splits.train, ranks))
+            ranks.of_first(lambda: _check_ranks(spec, splits.train, ranks, shard_weights))
             run = ranks.of_first(lambda: _prepared(folder, spec, held))
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
@@ -276,7 +283,17 @@ def _check_batch(spec: Spec, sequences: int) -> None:
         )
 
 
-def _check_ranks(spec: Spec, data: SequenceData, ranks: Ranks) -> None:
+def _check_ranks(spec: Spec, data: SequenceData, ranks: Ranks, shard_weights: bool = False) -> None:
+    if shard_weights and spec.train.layout == "channels-last":
+        raise SpecError(
+            [
+                spec.problem(
+                    "train.layout",
+                    "channels-last, and weights in shards lie contiguous",
+                    "wanted auto or contiguous, or a run without --shard-weights",
+                )
+            ]
+        )
     batch = spec.data.slot.batch
     if batch < ranks.count:
         raise SpecError(

@@ -21,7 +21,7 @@ from genzoo_rwae.spec import render
 from genzoo_rwae.spec.located import parse_file, read_yaml
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
     from genzoo_rwae.spec import Spec
 
@@ -258,17 +258,17 @@ class RunFolder:
                     "folder. Put what it leads to in its place, or take it away"
                 )
 
-    def save_model(self, model: nn.Module) -> None:
+    def save_model(self, weights: Mapping[str, Tensor]) -> None:
         """Write model.safetensors."""
         from genzoo_rwae.training.checkpoint import packed_weights
 
-        self.write(self.model, packed_weights(model))
+        self.write(self.model, packed_weights(weights))
 
-    def save_best(self, model: nn.Module) -> None:
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
         """Write the weights of the lowest loss so far."""
         from genzoo_rwae.training.checkpoint import packed_weights
 
-        self.write(self.best, packed_weights(model))
+        self.write(self.best, packed_weights(weights))
 
     @contextmanager
     def redrawn(self, *before: Path) -> Iterator[list[Path]]:

@@ -27,6 +27,13 @@ def add_to(app: typer.Typer) -> None:
                 min=1, metavar="N", help="Processes that train together on this machine [1]."
             ),
         ] = None,
+        shard_weights: Annotated[
+            bool,
+            typer.Option(
+                "--shard-weights",
+                help="Each of several processes keeps a shard of weights and optimiser (FSDP2).",
+            ),
+        ] = False,
         settings: Settings = None,
         as_json: AsJson = False,
     ) -> None:
@@ -37,7 +44,9 @@ def add_to(app: typer.Typer) -> None:
         session: Session = context.obj
         loaded = load_spec(spec, zoo=session.zoo, settings=settings or ())
         folder = output or Path("runs") / loaded.name
-        build_spec(loaded, folder, session.zoo, session.console, devices)
+        build_spec(
+            loaded, folder, session.zoo, session.console, devices, shard_weights=shard_weights
+        )
         if as_json:
             from genzoo_rwae.run_folder import RunFolder
 

@@ -65,7 +65,7 @@ def judge_for(spec: Spec, splits: Splits, console: Console) -> Judge:
             return Judge(net.to(device), info)
     judge = train_judge(spec.judge, splits.train, splits.validation, console)
     try:
-        _keep(path, packed_weights(judge.net))
+        _keep(path, packed_weights(judge.net.state_dict()))
     except (CheckpointError, RunError) as error:
         console.print(
             f"the judge is not kept: {error}", highlight=False, markup=False, soft_wrap=True

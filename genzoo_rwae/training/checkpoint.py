@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -136,11 +137,9 @@ def _field_names() -> tuple[str, ...]:
     return tuple(State.__dataclass_fields__)
 
 
-def packed_weights(model: torch.nn.Module) -> bytes:
-    """A model's weights as safetensors."""
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
-    }
+def packed_weights(weights: Mapping[str, torch.Tensor]) -> bytes:
+    """A model's state dict as safetensors."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     return save_weights_bytes(tensors)
 
 

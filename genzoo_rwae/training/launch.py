@@ -13,11 +13,14 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from genzoo_rwae.errors import RunError, SpecError
 from genzoo_rwae.ranks import Ranks
+from genzoo_rwae.training.sharding import shard
 
 __all__ = ["launch", "noticed_losses", "ranks_of"]
 
@@ -27,7 +30,7 @@ __all__ = ["launch", "noticed_losses", "ranks_of"]
 _PATIENCE = timedelta(minutes=30)
 
 
-def launch(devices: int | None = None) -> Fabric:
+def launch(devices: int | None = None, *, shard_weights: bool = False) -> Fabric:
     """The processes of this call, connected.
 
     Under torchrun they are there already. Else this process starts the others, each of which runs
@@ -36,10 +39,12 @@ def launch(devices: int | None = None) -> Fabric:
     Args:
         devices: processes on this node, each with a GPU of its own where there are some; None: as
             many as torchrun has started, or one.
+        shard_weights: each keeps a shard of what is trained (FSDP2), not the whole (DDP).
 
     Raises:
         SpecError: torchrun has started another number of processes, there are fewer GPUs, there is
-            no file that the others could run, or processes are connected already.
+            no file that the others could run, processes are connected already, or one is to keep
+            shards.
     """
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     nodes = 1
@@ -54,6 +59,11 @@ def launch(devices: int | None = None) -> Fabric:
         devices = started
     devices = devices or 1
     if devices * nodes == 1:
+        if shard_weights:
+            raise SpecError(
+                "--shard-weights on one rank, which has to keep all of them; wanted --devices 2 or "
+                "more, or torchrun. A run that was begun in shards goes on without"
+            )
         return Fabric(accelerator=accelerator, devices=1, precision="32-true")
     if dist.is_initialized():
         raise SpecError(
@@ -71,8 +81,17 @@ def launch(devices: int | None = None) -> Fabric:
             f"--devices {devices}, and this machine has {torch.cuda.device_count()} GPUs; wanted "
             "as many at most: each process has one of its own"
         )
-    # parameters without a gradient there may be, as those of a prior under prior_gradient: stop
-    strategy = DDPStrategy(timeout=_PATIENCE, find_unused_parameters=True)
+    strategy: Strategy
+    if shard_weights:
+        strategy = ModelParallelStrategy(
+            shard,
+            data_parallel_size=devices * nodes,
+            tensor_parallel_size=1,
+            timeout=_PATIENCE,
+        )
+    else:
+        # parameters without a gradient there may be, as those of a prior under prior_gradient: stop
+        strategy = DDPStrategy(timeout=_PATIENCE, find_unused_parameters=True)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,

@@ -7,13 +7,13 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from rich.markup import escape
-from torch import nn
+from torch.optim import Optimizer
 
 from genzoo_rwae.assemble import Assembled
 from genzoo_rwae.errors import CheckpointError, DivergedError, GenzooError
@@ -32,6 +32,16 @@ from genzoo_rwae.training.limits import Limits
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import step_generator
+from genzoo_rwae.training.sharding import (
+    clip_gradients,
+    cut_like,
+    cut_state,
+    gathered,
+    is_sharded,
+    lend_weights,
+    take_weights,
+    whole_weights,
+)
 from genzoo_rwae.training.signals import (
     GivenUpError,
     InterruptedRunError,
@@ -112,21 +122,26 @@ class Trainer:
             settings,
             assembled.model.info.frame_shape,
             self.before.precision if self.before else None,
+            sharded=is_sharded(self.fabric),
         )
         # measured on each processor, which need not agree
         precision = self.ranks.of_first(lambda: self.execution.precision)
         self.execution = replace(self.execution, precision=precision)
         self.limits = Limits(settings, self.batches.per_epoch)
-        self.model = assembled.model
+        self.built = self.model = assembled.model
         self.execution.place(self.model)
+        if is_sharded(self.fabric):
+            self.model = lend_weights(self.built)
         self.objective = assembled.objective
         self.shares = RowShares(self.ranks, self.batches.size)
         step = Step(self.model, self.objective, self.execution, settings.seed, self.shares)
+        step.to(self.fabric.device)  # Fabric moves no shards
         with self.objective.frozen_critics():  # each rank trains its own, on the whole batch
-            wrapped, self.optimizer = self.fabric.setup(
-                step, settings.optimizer(step.learnt_parameters())
-            )
-        self.step_module, self.wrapped = step, wrapped
+            self.wrapped = self.fabric.setup_module(step)
+        # of the parameters that the engine leaves, which may be shards
+        optimizer = settings.optimizer(step.learnt_parameters())
+        self.optimizer = cast("Optimizer", self.fabric.setup_optimizers(optimizer))
+        self.step_module = step
         self.validation = Validation(step, validation, self.batches.size, settings.seed)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.seconds, self.best = 0, 0.0, math.inf
@@ -158,8 +173,11 @@ class Trainer:
             TrainingBar(self.console, self._share()) as bar,
         ):
             self._train(began, signals, bar)
+        weights = gathered(self.model.state_dict(), self.ranks)
         if self.ranks.is_first:
-            self.run.save_model(self.model)
+            self.run.save_model(weights)
+            if is_sharded(self.fabric):
+                take_weights(self.built, weights)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
 
     def _try_compiling(self) -> None:
@@ -181,12 +199,11 @@ class Trainer:
             self.seconds = time.monotonic() - began
             self._record(row, bar)
             # clocks differ, and a signal may reach one rank alone
-            over, received = self.ranks.largest(
-                self._over() if self.ranks.is_first else 0, signals.received
-            )
+            late = time.monotonic() - saved_at >= self.spec.train.save_every
+            of_first = (self._over(), late) if self.ranks.is_first else (False, False)
+            over, due, received = self.ranks.largest(*of_first, signals.received)
             measured = self._validate() if over or self.step % between == 0 else {}
             given_up = not over and self._is_given_up(measured)
-            due = time.monotonic() - saved_at >= self.spec.train.save_every
             if over or given_up or due:
                 self._save()
                 saved_at = time.monotonic()
@@ -233,7 +250,7 @@ class Trainer:
 
     def _gradient_norm(self) -> float:
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.spec.train.clip or math.inf)
+        norm = clip_gradients(parameters, self.spec.train.clip or math.inf, self.ranks)
         if not torch.isfinite(norm):
             raise self._not_finite("the gradient")
         return norm.item()
@@ -273,17 +290,21 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         """Figures of the validation split; none where it is too small."""
         try:
-            means = self.validation.figures(self.step)
+            with whole_weights(self.step_module):
+                means = self.validation.figures(self.step)
         except NotFiniteError as error:
             said = f"after step {self.step}: '{error.term}' is not finite on the validation split"
             raise self._diverged(said) from error
         if not means:
             return {}
         self._log({"step": self.step, "split": "validation", **means})
-        if means["loss"] < self.best:
+        # processors differ in their last digits, and shards are gathered by all or by none
+        [better] = self.ranks.largest(self.ranks.is_first and means["loss"] < self.best)
+        if better:
             self.best = means["loss"]
+            weights = gathered(self.model.state_dict(), self.ranks)
             if self.ranks.is_first:
-                self.run.save_best(self.model)
+                self.run.save_best(weights)
         return means
 
     def _is_given_up(self, measured: Mapping[str, float]) -> bool:
@@ -293,19 +314,18 @@ class Trainer:
         return not self.ranks.of_first(lambda: goes_on(self.step, measured))
 
     def _save(self) -> None:
-        if not self.ranks.is_first:
-            return
         state = State(
             spec=self.run.spec_digest,
             step=self.step,
             seconds=self.seconds,
             precision=self.execution.precision,
             best=self.best if math.isfinite(self.best) else None,
-            model=self.model.state_dict(),
-            objective=self.objective.state_dict(),
-            optimizer=self.optimizer.state_dict(),
+            model=gathered(self.model.state_dict(), self.ranks),
+            objective=gathered(self.objective.state_dict(), self.ranks),
+            optimizer=gathered(self.optimizer.state_dict(), self.ranks),
         )
-        save_state(self.run, state)
+        if self.ranks.is_first:
+            save_state(self.run, state)
 
     def _open_trackers(self) -> None:
         self.trackers = Trackers(self.spec.trackers, self.run.path, self._warn)
@@ -325,9 +345,9 @@ class Trainer:
         if state is None:
             return
         try:
-            self.model.load_state_dict(state.model)
-            self.objective.load_state_dict(state.objective)
-            self.optimizer.load_state_dict(state.optimizer)
+            for part, whole in ((self.model, state.model), (self.objective, state.objective)):
+                part.load_state_dict(cut_like(whole, part.state_dict()))
+            self.optimizer.load_state_dict(cut_state(state.optimizer, self.optimizer))
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise self._alike(
                 CheckpointError(
@@ -371,6 +391,7 @@ class Trainer:
             f"training {parameters:,} parameters on {how.device}, {how.threads} threads, "
             f"{how.precision}, {how.layout}"
             + (f", on {self.ranks.count} ranks" if self.ranks.count > 1 else "")
+            + (", weights in shards" if is_sharded(self.fabric) else "")
             + (f"; going on from step {self.step}" if self.step else ""),
             highlight=False,
         )

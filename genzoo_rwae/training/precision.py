@@ -55,7 +55,11 @@ def _with_channels_last(net: torch.nn.Module) -> torch.nn.Module:
 
 
 def choose_execution(
-    train: Train, frame_shape: tuple[int, ...], before: Literal["bf16", "float32"] | None = None
+    train: Train,
+    frame_shape: tuple[int, ...],
+    before: Literal["bf16", "float32"] | None = None,
+    *,
+    sharded: bool = False,
 ) -> Execution:
     """Settle what the spec leaves to the machine.
 
@@ -64,6 +68,7 @@ def choose_execution(
         frame_shape: (C, H, W) of images, (F,) of vectors.
         before: the precision that the run was begun with; `auto` keeps it, since weights in the
             middle of a run are to go on as they began.
+        sharded: weights are in shards, which lie contiguous; `auto` does as much.
     """
     if train.threads:
         torch.set_num_threads(train.threads)
@@ -73,7 +78,8 @@ def choose_execution(
         precision = before or ("bf16" if has_fast_bfloat16(device) else "float32")
     layout = train.layout
     if layout == "auto":
-        layout = "channels-last" if len(frame_shape) == 3 else "contiguous"
+        images = len(frame_shape) == 3 and not sharded
+        layout = "channels-last" if images else "contiguous"
     return Execution(precision, layout, torch.get_num_threads(), device)
 
 

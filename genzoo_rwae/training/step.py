@@ -45,7 +45,7 @@ class Step(nn.Module):
         self.compiled: CompiledPass | None = None
         if self.shares:
             # launch.py has DDP look for parameters without a gradient; where it finds none it warns
-            self.unused = nn.Parameter(torch.zeros((), device=execution.device))
+            self.unused = nn.Parameter(torch.zeros(1, device=execution.device))
 
     def learnt_parameters(self) -> list[nn.Parameter]:
         """What the run's optimiser trains: all but the critics, which have their own."""

@@ -33,6 +33,7 @@ from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.loop import Trainer
+from genzoo_rwae.training.sharding import gathered
 
 RANKS = (1, 2, 4)
 STEPS = int(os.environ.get("RANKS_STEPS", 50))
@@ -50,7 +51,8 @@ class Watched(Trainer):
         row = super()._train_step(*given)
         if self.step == 0:
             parameters = self.step_module.named_parameters()
-            self.gradients = {n: p.grad.clone() for n, p in parameters if p.grad is not None}
+            found = {n: p.grad.clone() for n, p in parameters if p.grad is not None}
+            self.gradients = gathered(found, self.ranks)
         return row
 
 
@@ -119,7 +121,9 @@ def are_alike(trainer: Watched) -> bool:
 
 
 @contextlib.contextmanager
-def connected(number: int, count: int, port: int) -> Iterator[Fabric]:
+def connected(
+    number: int, count: int, port: int, *, shard_weights: bool = False
+) -> Iterator[Fabric]:
     """The processes, by what a launcher sets and `launch` finds."""
     if count == 1:
         yield launch()
@@ -130,7 +134,7 @@ def connected(number: int, count: int, port: int) -> Iterator[Fabric]:
         WORLD_SIZE=str(count), LOCAL_WORLD_SIZE=str(count), GROUP_RANK="0",
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )  # fmt: skip
-    yield launch()
+    yield launch(shard_weights=shard_weights)
     dist.destroy_process_group()
     for name in ("TORCHELASTIC_RUN_ID", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
         del os.environ[name]

@@ -139,6 +139,17 @@ def test_torchrun_starts_the_ranks_and_starts_them_again_when_one_is_killed(
     assert [json.loads(row)["step"] for row in rows] == [1, 10, 12]
 
 
+@pytest.mark.slow
+def test_ranks_that_keep_shards_build_the_run_of_one(run: Run, place: Path, one_rank: Path) -> None:
+    words = ("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", "shards")
+    done = run(*words, "--devices", "2", "--shard-weights")
+    assert done.returncode == 0, done.stderr
+    assert "contiguous, on 2 ranks, weights in shards" in " ".join(done.stderr.split())
+    assert last_loss(place / "shards") == pytest.approx(last_loss(one_rank), rel=1e-5)
+    assert distance(one_rank, place / "shards") < 1e-2
+    assert (place / "shards" / "report.html").is_file()
+
+
 def test_more_ranks_than_rows_are_refused(run: Run) -> None:
     words = ("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", "few", "--set", "data.batch=2")
     done = run(*words, "--devices", "3")
