@@ -26,6 +26,8 @@ from genzoo_rwae.sequences import DataInfo, Split
 
 __all__ = [
     "INDEX",
+    "MOST_BYTES",
+    "MOST_SHARDS",
     "Shard",
     "ShardIndex",
     "SplitShards",
@@ -37,7 +39,10 @@ __all__ = [
 
 INDEX = "shards.json"
 _FORMAT = 1
-_MOST_BYTES = 20_000_000  # a quarter of a million shards
+MOST_BYTES = 20_000_000
+"""Of an index that is read: strangers' files are not read without end."""
+MOST_SHARDS = 200_000
+"""Of one folder, whose index is below `MOST_BYTES` then."""
 # what reading JSON of strangers, and taking it for ours, raises
 _DAMAGED = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
@@ -120,8 +125,8 @@ def read_index(folder: Path) -> ShardIndex:
             "its end; correct `path`, or let it write all shards"
         )
     try:
-        if (size := path.stat().st_size) > _MOST_BYTES:
-            raise ValueError(f"{size:,} bytes, where {_MOST_BYTES:,} are the most")
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise ValueError(f"{size:,} bytes, where {MOST_BYTES:,} are the most")
         said = json.loads(path.read_text(encoding="utf-8"))
         if said["format"] != _FORMAT:
             raise ValueError(f"format {said['format']!r}, where {_FORMAT} is known")

@@ -5,6 +5,7 @@ Shapes: B batch, T time, N sequences of a split.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -15,6 +16,7 @@ from safetensors.numpy import save
 from genzoo_rwae.errors import DataError
 from genzoo_rwae.files import write_atomic
 from genzoo_rwae.shards.index import (
+    MOST_SHARDS,
     Shard,
     ShardIndex,
     SplitShards,
@@ -64,12 +66,14 @@ def write_shards(
         progress: told how many sequences of a split are done.
 
     Raises:
-        DataError: the folder has something in it, or a source contradicts its own `info`.
+        DataError: the folder has something in it, there would be more shards than an index can
+            name, or a source contradicts its own `info`.
         RunError: the folder cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         # nothing is written over: it may be what these very splits are read from
         raise DataError(f"{folder}: found something there already; give another place, or clear it")
+    _check_number(splits, source, megabytes)
     written = {
         name: _write_split(name, data, folder, source, 10**6 * megabytes, progress)
         for name, data in splits.items()
@@ -145,6 +149,23 @@ def _sequences(split: Split, data: SequenceData, of: SplitShards) -> Iterator[_S
             numbers = {name: int(of_B[row]) for name, of_B in columns.items()}
             # a view would keep the whole batch in memory, its padding too
             yield _Sequence(x_T[: numbers["lengths"]].copy(), numbers)
+
+
+def _check_number(splits: Mapping[Split, SequenceData], source: str, megabytes: int) -> None:
+    """Refuse what the index could not name, before days of writing."""
+    most = sum(
+        len(data)
+        * data.info.length
+        * math.prod(data.info.frame_shape)
+        * np.dtype(_dtype(data, source)).itemsize
+        for data in splits.values()
+    )
+    if most > MOST_SHARDS * 10**6 * megabytes:
+        raise DataError(
+            f"{sum(map(len, splits.values())):,} sequences of {most / 1e12:,.1f} TB, were all as "
+            f"long as the longest, in shards of {megabytes} MB: an index names {MOST_SHARDS:,} of "
+            f"them; give --size {math.ceil(most / MOST_SHARDS / 10**6)} or more"
+        )
 
 
 def _dtype(data: SequenceData, source: str) -> Literal["uint8", "float32"]:

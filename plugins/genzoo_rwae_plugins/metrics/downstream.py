@@ -19,6 +19,7 @@ from genzoo_rwae.evaluation.downstream import HEADS, Classification, Regression,
 from genzoo_rwae.evaluation.figure import Figures
 from genzoo_rwae.evaluation.probe import UNSEEN, unseen
 from genzoo_rwae.evaluation.raw import mean_frames
+from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo, SequenceData
 
@@ -142,10 +143,11 @@ class _Rows:
     def raw(self) -> dict[str, np.ndarray]:
         """Features that take no model; NaN where a value is missing."""
         means_NF = mean_frames(self.data, self.indices_N)
-        there = [
-            (~batch.x_BT.isnan()).flatten(2).float().mean(1).numpy()
-            for batch in taken(self.data, self.indices_N)
-        ]
+        there = []
+        for batch in taken(self.data, self.indices_N):
+            true_BT1 = true_steps(batch.x_BT.shape[1], batch.lengths_B)[..., None]
+            there_BTF = ~batch.x_BT.flatten(2).isnan() & true_BT1
+            there.append((there_BTF.sum(1) / batch.lengths_B[:, None]).numpy())
         found = {"means over time": np.concatenate([means_NF, np.concatenate(there)], 1)}
         if means_NF.shape[1] * self.data.info.length <= _MOST_VALUES:
             values = [b.x_BT.flatten(1).float().numpy() for b in taken(self.data, self.indices_N)]

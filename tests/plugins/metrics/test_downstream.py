@@ -3,9 +3,10 @@
 Shapes: N windows, T time; a frame is two channels.
 """
 
+import numpy as np
 import pytest
 import torch
-from genzoo_rwae_plugins.metrics.downstream import downstream
+from genzoo_rwae_plugins.metrics.downstream import _Rows, downstream
 
 from genzoo_rwae.errors import OptionError
 
@@ -124,3 +125,11 @@ def test_without_a_task_every_factor_is_one(series, made_up):
     assert figures["way"] == downstream(model, series, factor="way")["way"]
     unlabelled = made_up.splits(lambda count, seed: made_up.Rows(made_up.rows(count, seed).x_NT))
     assert downstream(made_up.perfect(unlabelled), unlabelled) == {}
+
+
+def test_shares_that_are_there_count_no_padding(made_up):
+    x_NT = torch.ones(2, 4, 1)
+    x_NT[:, 0] = torch.nan
+    x_NT[0, 2:] = 0
+    rows = made_up.Rows(x_NT, lengths_N=torch.tensor([2, 4]))
+    assert _Rows(rows, np.arange(2)).raw()["means over time"].tolist() == [[1, 0.5], [1, 0.75]]

@@ -27,6 +27,7 @@ from genzoo_rwae.errors import DataError
 from genzoo_rwae.ranks import Ranks, RowShares
 from genzoo_rwae.sequences import Split
 from genzoo_rwae.shards import INDEX, read_index, write_shards, writing_order
+from genzoo_rwae.shards.index import MOST_SHARDS, Shard, ShardIndex, SplitShards
 from genzoo_rwae.training.batches import Batches
 
 ROOT = Path(__file__).parents[3]
@@ -452,3 +453,23 @@ def test_a_folder_that_was_not_written_to_its_end_says_so(ragged: Path, tmp_path
     for path in (ragged, tmp_path / "nowhere"):
         with pytest.raises(DataError, match=r"shards\.json: found .*genzoo data shard SPEC"):
             shards("train", path=path)
+
+
+# -- of any size ----------------------------------------------------------------------------------
+
+
+def test_more_shards_than_an_index_can_name_are_refused_before_any_is_written(
+    tmp_path: Path,
+) -> None:
+    splits = {split: Ragged(10**12) for split in SPLITS}
+    with pytest.raises(DataError, match=r"3,000,000,000,000 sequences of 180\.0 TB.*--size 900 or"):
+        write_shards(splits, tmp_path / "there", source="it", megabytes=899)
+    assert not (tmp_path / "there").exists()
+
+
+def test_an_index_of_the_most_shards_is_read(tmp_path: Path) -> None:
+    shard = Shard(f"validation-{MOST_SHARDS - 1:06}.safetensors", 10**5, 10**9)
+    none = SplitShards(Ragged.info, "float32", True, ())
+    full = SplitShards(Ragged.info, "float32", True, (shard,) * MOST_SHARDS)
+    ShardIndex("it", {"train": none, "validation": full, "test": none}).write(tmp_path)
+    assert len(read_index(tmp_path).splits["validation"].shards) == MOST_SHARDS
