@@ -244,9 +244,11 @@ def page(rounds: int) -> str:
         for name, text in ENCODERS.items()
     }
     times = shortest(encoder_steps, rounds)
+    work = {name: multiply_adds(steps) for name, steps in encoder_steps.items()}
     encoder_rows = [
         f"| {name} | {sum(p.numel() for p in steps.trainer.model.encoder.parameters()):,} | "
-        f"{1e3 * times[name]:,.0f} ms | {times[name] / times['lstm']:.2f} |"
+        f"{1e3 * times[name]:,.0f} ms | {times[name] / times['lstm']:.2f} | "
+        f"{work[name] / work['lstm']:.2f} |"
         for name, steps in encoder_steps.items()
     ]
     megabytes = peak_megabytes(str(USUAL))
@@ -292,10 +294,14 @@ def page(rounds: int) -> str:
             "",
             "## Encoders",
             "",
-            "zoo:sprites-rwae-mmd with other encoders of about as many parameters.",
+            "zoo:sprites-rwae-mmd with other encoders of about as many parameters. At equal "
+            "parameters an encoder is the dearer the more often it uses each: an LSTM's once a "
+            "frame, a conv-LSTM's at every place of its maps, a transformer's on patches for every "
+            "patch. The last column says how many multiply-adds of convolutions and products a "
+            "whole step has, beside that of `lstm`.",
             "",
-            "| encoder | its parameters | a step | times that of lstm |",
-            "|---|---|---|---|",
+            "| encoder | its parameters | a step | times that of lstm | multiply-adds, times |",
+            "|---|---|---|---|---|",
             *encoder_rows,
             "",
         ]
