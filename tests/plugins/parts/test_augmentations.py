@@ -8,6 +8,7 @@ import pytest
 import torch
 from genzoo_rwae_plugins.augmentations.images import colour_jitter, crop, tone_curves
 from genzoo_rwae_plugins.augmentations.masks import frequency_mask, time_mask
+from genzoo_rwae_plugins.augmentations.spectra import filter_augment, vtlp
 from scipy import stats
 
 from genzoo_rwae.errors import OptionError
@@ -217,10 +218,54 @@ def test_more_masks_hide_more():
     assert not torch.equal(time_mask(short, generator(), share=0.1), short)  # a step at least
 
 
-@pytest.mark.parametrize("augment", [time_mask, frequency_mask])
+@pytest.mark.parametrize("augment", [time_mask, frequency_mask, vtlp, filter_augment])
 def test_vectors_alone_are_masked(augment):
     with pytest.raises(OptionError, match=r"frames are \[3, 8, 8\]; .* wants vectors \[F\]"):
         augment(images(), generator())
+
+
+# -- spectra ----------------------------------------------------------------------------------
+
+
+def test_a_stretched_line_is_a_line_of_another_slope_that_ends_level():
+    x = (1 + torch.arange(20.0)).expand(4000, 3, 20)
+    found = vtlp(x, generator(), most=0.3)
+    alpha = found[:, 0, 1] - found[:, 0, 0]
+    wanted = 1 + (alpha[:, None, None] * torch.arange(20.0)).clamp_max(19).expand_as(x)
+    torch.testing.assert_close(found, wanted)
+    assert stats.kstest(alpha.numpy(), stats.uniform(0.7, 0.6).cdf).pvalue > 1e-3
+
+
+def test_a_missing_band_takes_along_those_it_has_part_in_and_padding_stays_zero():
+    x = torch.cat([vectors(steps=2), torch.zeros(400, 1, 20)], 1)
+    x[:, 0, 7] = torch.nan
+    found = vtlp(x, generator())
+    lost = found.isnan()
+    assert not lost[:, 1:].any()
+    assert set(lost[:, 0].sum(-1).tolist()) <= {1, 2, 3}
+    assert (found[:, 2] == 0).all()
+
+
+def test_a_filter_is_a_line_through_uniform_knots_and_the_same_of_all_steps():
+    x = vectors(batch=4000, size=21)
+    line = filter_augment(x, generator(), knots=5, most=0.5) - x
+    torch.testing.assert_close(line, line[:, :1].expand_as(line))
+    at_knots = line[:, 0, ::5]
+    between = np.interp(np.arange(21), np.arange(0, 21, 5), at_knots[0].numpy())
+    np.testing.assert_allclose(line[0, 0].numpy(), between, atol=1e-6)
+    for knot in range(5):
+        uniform = stats.uniform(-0.5, 1.0)
+        assert stats.kstest(at_knots[:, knot].numpy(), uniform.cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(at_knots.T.numpy())[0, 1]) < 0.1
+
+
+def test_a_filter_leaves_padding_and_missing_values():
+    x = torch.cat([vectors(steps=3), torch.zeros(400, 2, 20)], 1)
+    x[:, 1, 4] = torch.nan
+    found = filter_augment(x, generator())
+    assert (found[:, 3:] == 0).all()
+    assert torch.equal(found.isnan(), x.isnan())
+    assert (found[:, 1, 5] != x[:, 1, 5]).all()
 
 
 # -- all --------------------------------------------------------------------------------------
@@ -234,6 +279,8 @@ def test_vectors_alone_are_masked(augment):
         (crop, images()),
         (time_mask, vectors()),
         (frequency_mask, vectors()),
+        (vtlp, vectors()),
+        (filter_augment, vectors()),
     ],
 )
 def test_draws_are_made_where_the_generator_is(augment, x, monkeypatch):
