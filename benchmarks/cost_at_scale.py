@@ -14,7 +14,7 @@ from genzoo_rwae_plugins.sources.shard_order import ShardOrder
 
 from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae.shards import INDEX, Shard, ShardIndex, SplitShards
-from genzoo_rwae.shards.index import MOST_BYTES
+from genzoo_rwae.shards.index import MOST_SHARDS
 
 __all__ = ["CLIP", "CLIPS", "PARTS", "RANKS", "breaking", "data_table", "rank_table", "seconds_of"]
 
@@ -82,18 +82,18 @@ def data_table(facts: Facts, hardware: Hardware, rows: int, disc: float) -> Iter
     for size in SHARDS:
         shards = shards_for(CLIPS, CLIP, size)
         index = entry * shards
-        refused = "**refused**" if index > MOST_BYTES else "read"
+        refused = "**refused**" if shards > MOST_SHARDS else "written"
         counts_P = np.full(shards, round(size // CLIP))
         ordered, _ = seconds_of(
             lambda of=counts_P: ShardOrder(of, WINDOW, np.random.default_rng(0))
         )
         yield (
             f"| {shards:,} shards of {size / 1e6:.0f} MB | {INDEX} has {index / 1e6:.0f} MB: "
-            f"{refused}, {MOST_BYTES / 1e6:.0f} MB are the most; {ordered:.1f} s and "
+            f"{refused}, {MOST_SHARDS:,} shards are the most; {ordered:.1f} s and "
             f"{32 * shards / 1e6:.0f} MB for the order of an epoch; at most "
             f"{(WINDOW + 1) * size / 1e9:.1f} GB of shards mapped a rank; {shards:,} files looked "
             f"at by every rank at the start | `genzoo data shard --size`: "
-            f"{smallest_shard(CLIPS, CLIP, entry, MOST_BYTES) / 1e6:,.0f} MB are the least |"
+            f"{smallest_shard(CLIPS, CLIP, MOST_SHARDS) / 1e6:,.0f} MB are the least |"
         )
     step = step_on_ranks(facts, hardware, RANKS[-1], rows)
     rate = RANKS[-1] * rows * CLIP / step.total

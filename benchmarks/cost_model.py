@@ -174,6 +174,6 @@ def shards_for(clips: float, clip: float, shard: float) -> int:
     return math.ceil(clips / max(1, shard // clip))
 
 
-def smallest_shard(clips: float, clip: float, entry: float, most: float) -> float:
-    """Bytes of the smallest shards whose index, so many bytes a shard, is no larger than `most`."""
-    return math.ceil(clips / (most // entry)) * clip
+def smallest_shard(clips: float, clip: float, most: int) -> float:
+    """Bytes of the smallest shards of which there are no more than `most`."""
+    return math.ceil(clips / most) * clip

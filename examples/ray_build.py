@@ -4,7 +4,8 @@
     python examples/ray_build.py zoo:moving-shapes runs/shapes 2 train.steps=200
 
 Spec, run folder, number of ranks, and settings over the spec's. The run folder lies where every
-rank sees it. Begun so, a run goes on under `genzoo build` as well, on any number of ranks.
+rank sees it. Begun so, a run goes on under `genzoo build` as well, on any number of ranks. Weights
+are whole on every rank; for `--shard-weights` use torchrun.
 """
 
 from __future__ import annotations
@@ -48,7 +49,14 @@ class Rank:
 def main(spec: str, run: str, count: str, *settings: str) -> None:
     """Start the ranks and wait for them."""
     ray.init(include_dashboard=False)
-    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= int(count) else 0
+    there = ray.cluster_resources()
+    if there["CPU"] < int(count):
+        sys.exit(
+            f"{count} ranks on a cluster of {there['CPU']:g} processors; wanted as many at least"
+        )
+    gpus = 1 if there.get("GPU", 0) >= int(count) else 0
+    if there.get("GPU", 0) and not gpus:
+        print(f"{there['GPU']:g} GPUs for {count} ranks: training on processors", file=sys.stderr)
     remote = ray.remote(num_cpus=1, num_gpus=gpus)(Rank)
     ranks = [remote.remote() for _ in range(int(count))]
     first = ray.get(ranks[0].address.remote())

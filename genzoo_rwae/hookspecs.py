@@ -44,8 +44,9 @@ def genzoo_check_spec(spec: Spec) -> Iterable[Problem]:
 def genzoo_model_built(model: SequenceModel, spec: Spec) -> None:
     """A model was assembled from a spec; weights are still the initial ones.
 
-    `model` may be looked at, and changed: what is trained is this object. `spec` is the resolved
-    spec that it was assembled from.
+    `model` may be looked at, and changed: what is trained is this object (with `--shard-weights` a
+    copy; this one has no weights meanwhile, and the trained ones at the end). `spec` is the
+    resolved spec that it was assembled from.
 
         from genzoo_rwae import hookimpl
 

@@ -99,6 +99,7 @@ def build_spec(
     from genzoo_rwae.report.compose import draw
     from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
     from genzoo_rwae.training.loop import Trainer
+    from genzoo_rwae.training.sharding import check_cuttable
     from genzoo_rwae.training.trackers import results_of
 
     began = time.monotonic()
@@ -117,6 +118,8 @@ def build_spec(
     with ExitStack() as held:
         with noticed_losses(ranks), located(spec):
             ranks.of_first(lambda: _check_ranks(spec, splits.train, ranks, shard_weights))
+            if shard_weights:
+                ranks.of_first(lambda: check_cuttable(assembled.model, assembled.objective))
             run = ranks.of_first(lambda: _prepared(folder, spec, held))
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
         from genzoo_rwae.assemble import located
         from genzoo_rwae.evaluation import as_json as plain_figures
         from genzoo_rwae.evaluation.judge_cache import judge_for, judge_path
-        from genzoo_rwae.evaluation.reliability import on_real_data, within_its_word
+        from genzoo_rwae.evaluation.reliability import on_real_data, strange_factors
         from genzoo_rwae.run import open_splits
         from genzoo_rwae.spec import load_spec
 
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
         splits = open_splits(loaded)
         with located(loaded):
             trained = judge_for(loaded, splits, session.console)
-        trained = within_its_word(trained, splits.train, splits.test)
+        trained = trained.without(strange_factors(splits.train, splits.test))
         figures = on_real_data(trained, splits.test)
         path = judge_path(loaded, splits)
         if as_json:

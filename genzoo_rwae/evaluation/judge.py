@@ -62,7 +62,8 @@ class Judge:
 
     Args:
         net: takes floats [B, T, ...] and lengths [B] to a Verdict; its weights stay as they are.
-        info: the data that it was trained on; their factors are what it tells.
+        info: the data that it was trained on; their factors are what it tells. Metrics ask for
+            those of `judge.info`, which may be fewer than those of the data.
     """
 
     def __init__(self, net: nn.Module, info: DataInfo) -> None:
@@ -72,7 +73,7 @@ class Judge:
         self._learnt = info
 
     def without(self, factors: Collection[str]) -> Judge:
-        """The same judge with no word on some factors."""
+        """The same judge with no word on some factors, those that are strange to it."""
         quieter = copy(self)
         told = tuple(factor for factor in self.info.factors if factor.name not in factors)
         quieter.info = replace(self.info, factors=told)

@@ -12,7 +12,7 @@ import torch
 from genzoo_rwae.components import wired_of
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.evaluation.figure import as_json
-from genzoo_rwae.evaluation.reliability import reliability, within_its_word
+from genzoo_rwae.evaluation.reliability import reliability, strange_factors, unnamed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,22 +82,25 @@ def measure(
     model.eval()
     judged = {metric.name for metric in metrics if wants_judge(metric)}
     wired: tuple[Judge, ...] = ()
+    figures: dict[str, Any] = {}
     if judged and model.info.factors and len(splits.test):
         if judge is None:
             raise ValueError(f"{sorted(judged)} ask for a judge, and measure() was given none")
-        told = within_its_word(judge(), splits.train, splits.test)
-        wired = (told,) if told.info.factors else ()
-    figures: dict[str, Any] = {}
-    if wired:  # first, since the figures by its word are worth nothing without
-        figures[JUDGE] = as_json(reliability(wired[0], model, splits.test))
-    elif judged:
+        strange = strange_factors(splits.train, splits.test)
+        if len(strange) < len(model.info.factors):
+            wired = (judge().without(strange),)
+        # first, since the figures by its word are worth nothing without
+        figures[JUDGE] = as_json(
+            reliability(wired[0], model, splits.test) if wired else unnamed(splits.test)
+        )
+    if judged and not wired:
         console.print(
-            f"not measured: {', '.join(sorted(judged))}; a judge needs test sequences, and "
-            "labelled factors of which it learnt some of their classes",
+            f"not measured: {', '.join(sorted(judged))}; a judge needs test sequences, and a "
+            "factor of which it learnt a class that they have",
             highlight=False,
             markup=False,
         )
-        figures = {name: {} for name in judged}
+        figures |= {name: {} for name in judged}
         metrics = [metric for metric in metrics if metric.name not in judged]
     for metric in metrics:
         began = time.monotonic()

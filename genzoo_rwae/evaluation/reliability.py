@@ -14,14 +14,14 @@ from torch import Tensor
 
 from genzoo_rwae.evaluation.codes import taken
 from genzoo_rwae.evaluation.figure import Figure, Figures
-from genzoo_rwae.evaluation.probe import UNSEEN, unseen
+from genzoo_rwae.evaluation.probe import UNSEEN
 
 if TYPE_CHECKING:
     from genzoo_rwae.evaluation.judge import Judge
     from genzoo_rwae.sequence_model import SequenceModel
     from genzoo_rwae.sequences import Batch, SequenceData
 
-__all__ = ["majority_share", "on_real_data", "reliability", "within_its_word"]
+__all__ = ["majority_share", "on_real_data", "reliability", "strange_factors", "unnamed"]
 
 
 def majority_share(labels_N: Tensor) -> float:
@@ -29,15 +29,24 @@ def majority_share(labels_N: Tensor) -> float:
     return labels_N.bincount().max().item() / len(labels_N)
 
 
-def within_its_word(judge: Judge, train: SequenceData, test: SequenceData) -> Judge:
-    """The judge with no word on factors that it cannot name on test sequences.
+def strange_factors(train: SequenceData, test: SequenceData) -> frozenset[str]:
+    """Factors of whose classes in the test split none is in the training split.
 
-    Where parts are by speaker, no speaker of the test split is one that it learnt.
+    A judge cannot name them: where parts are by speaker, no tested speaker is one that it learnt.
     """
-    learnt, asked = _labels(train), _labels(test)
-    return judge.without(
-        [f.name for f in judge.info.factors if unseen(learnt[f.name], asked[f.name])]
-    )
+    asked: dict[str, set[int]] = {factor.name: set() for factor in test.info.factors}
+    for batch in taken(test, np.arange(len(test))):
+        for name, classes in asked.items():
+            classes.update(batch.factors[name].tolist())
+    for batch in taken(train, np.arange(len(train))):
+        if not asked:  # mostly after one batch
+            break
+        asked = {
+            name: classes
+            for name, classes in asked.items()
+            if classes.isdisjoint(batch.factors[name].tolist())
+        }
+    return frozenset(asked)
 
 
 def on_real_data(judge: Judge, test: SequenceData) -> dict[str, Figure]:
@@ -63,6 +72,15 @@ def reliability(judge: Judge, model: SequenceModel, test: SequenceData) -> Figur
     }
 
 
+def unnamed(test: SequenceData) -> Figures:
+    """The figures of a judge to whom every factor is strange."""
+    return {"real test data": {factor.name: _unseen() for factor in test.info.factors}}
+
+
+def _unseen() -> Figure:
+    return Figure(None, good="higher", note=UNSEEN)
+
+
 def _accuracies(
     judge: Judge, test: SequenceData, shown: Callable[[Batch], Tensor], note: str
 ) -> dict[str, Figure]:
@@ -83,17 +101,6 @@ def _accuracies(
             note=note,
         )
         if factor.name in labels
-        else Figure(None, good="higher", note=UNSEEN)
+        else _unseen()
         for factor in test.info.factors
-    }
-
-
-def _labels(data: SequenceData) -> dict[str, np.ndarray]:
-    """Factor -> the labels [N] of a split."""
-    found = [batch.factors for batch in taken(data, np.arange(len(data)))]
-    return {
-        factor.name: np.concatenate([labels[factor.name].numpy() for labels in found])
-        if found
-        else np.zeros(0, np.int64)
-        for factor in data.info.factors
     }

@@ -43,8 +43,8 @@ def launch(devices: int | None = None, *, shard_weights: bool = False) -> Fabric
 
     Raises:
         SpecError: torchrun has started another number of processes, there are fewer GPUs, there is
-            no file that the others could run, processes are connected already, or one is to keep
-            shards.
+            no file that the others could run, processes are connected already, or a single one
+            is to keep shards.
     """
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     nodes = 1

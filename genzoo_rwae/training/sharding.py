@@ -25,10 +25,12 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from genzoo_rwae.errors import PluginError
+from genzoo_rwae.objective import Objective
 from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.training.step import Step
 
 __all__ = [
+    "check_cuttable",
     "clip_gradients",
     "cut_like",
     "cut_state",
@@ -55,19 +57,11 @@ def shard(step: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
     Args:
         step: on its device.
-        mesh: Fabric's, of the kind of device.
-
-    Raises:
-        PluginError: a parameter without axes, which cannot be cut.
+        mesh: Fabric's; only its kind of device is used.
     """
     assert isinstance(step, Step)
-    critics = {p for critic in step.objective.critics.values() for p in critic.module.parameters()}
-    for name, parameter in step.named_parameters():
-        if parameter.dim() == 0 and parameter not in critics:
-            raise PluginError(
-                f"the parameter '{name}' is a single number without an axis, which cannot be cut "
-                "into shards; make it [1] in the plugin, or train without shards"
-            )
+    critics = _of_critics(step.objective)
+    for parameter in step.parameters():
         parameter.data = parameter.data.contiguous()  # others are not gathered
     # all ranks as one row; groups of Fabric's own would not wait for as long as `launch` has said
     world = dist.group.WORLD
@@ -75,6 +69,26 @@ def shard(step: nn.Module, mesh: DeviceMesh) -> nn.Module:
     row = DeviceMesh.from_group(world, mesh.device_type)
     fully_shard(step, mesh=row, reshard_after_forward=False, ignored_params=critics)
     return step
+
+
+def check_cuttable(model: nn.Module, objective: Objective) -> None:
+    """Refuse what cannot be cut into shards.
+
+    Raises:
+        PluginError: a parameter without axes; those of critics are not cut.
+    """
+    critics = _of_critics(objective)
+    for of, module in (("model", model), ("objective", objective)):
+        for name, parameter in module.named_parameters():
+            if parameter.dim() == 0 and parameter not in critics:
+                raise PluginError(
+                    f"the parameter '{of}.{name}' is a single number without an axis, which cannot "
+                    "be cut into shards; make it [1] in the plugin, or train without shards"
+                )
+
+
+def _of_critics(objective: Objective) -> set[nn.Parameter]:
+    return {p for critic in objective.critics.values() for p in critic.module.parameters()}
 
 
 @contextmanager

@@ -45,6 +45,7 @@ class Step(nn.Module):
         self.compiled: CompiledPass | None = None
         if self.shares:
             # launch.py has DDP look for parameters without a gradient; where it finds none it warns
+            # [1]: what has no axis cannot be cut into shards
             self.unused = nn.Parameter(torch.zeros(1, device=execution.device))
 
     def learnt_parameters(self) -> list[nn.Parameter]:

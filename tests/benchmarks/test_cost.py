@@ -129,11 +129,10 @@ def test_what_breaks_first_is_said_first(tables: ModuleType, facts: Any, hardwar
     assert "on no number of GPUs" in last
 
 
-def test_shards_hold_whole_clips_and_their_index_has_to_be_small(model: ModuleType) -> None:
+def test_shards_hold_whole_clips_and_there_are_not_too_many(model: ModuleType) -> None:
     assert model.shards_for(1_000, 10, 35) == 334  # three clips each
     assert model.shards_for(10, 10, 5) == 10  # a clip is never cut
-    # an index of 20 bytes has two entries: 500 clips each
-    assert model.smallest_shard(1_000, 10, 8, 20) == 5_000
+    assert model.smallest_shard(1_000, 10, 3) == 3_340  # 334 clips each
 
 
 def test_an_entry_of_the_index_is_what_the_package_writes(tables: ModuleType) -> None:

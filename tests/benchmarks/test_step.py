@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -55,3 +56,11 @@ def test_the_verdict_tells_what_was_reached_from_what_was_not(script: ModuleType
     assert lines[1].endswith("2.40 times plain; at least 2.3: yes")
     assert script._said("memory", 901, 900, "MB").endswith("NO")
     assert script.verdicts("zoo:sprites-priced-mmd", 1, 1, 1) == []
+
+
+def test_multiply_adds_of_fused_layers_are_counted(script: ModuleType) -> None:
+    lstm, x_BTF = torch.nn.LSTM(16, 32, batch_first=True), torch.randn(4, 10, 16)
+    assert script.multiply_adds(lambda: lstm(x_BTF)) == 4 * 10 * 4 * 32 * (16 + 32) * 2 / 2
+    q_BTD = torch.randn(2, 8, 16)
+    attended = torch.nn.functional.scaled_dot_product_attention
+    assert script.multiply_adds(lambda: attended(q_BTD, q_BTD, q_BTD)) == 2 * 2 * 8 * 8 * 16

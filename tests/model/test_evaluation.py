@@ -14,6 +14,7 @@ from genzoo_rwae.errors import PluginError
 from genzoo_rwae.evaluation import Figure, Judge, Splits, Verdict, as_json, measure
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.evaluation.probe import UNSEEN
+from genzoo_rwae.evaluation.reliability import strange_factors
 from genzoo_rwae.report.figures import figures_of
 from genzoo_rwae.sequences import Batch, DataInfo, Factor, SequenceData
 from genzoo_rwae.spec import Part
@@ -193,8 +194,19 @@ def test_a_judge_has_no_word_on_classes_that_it_never_saw(rwae):
 
 def test_a_judge_of_nothing_but_strangers_is_not_asked(rwae):
     data, train = (Labelled(FACTORS[:1], who=who) for who in (1, 0))
-    figures, _ = measured(rwae(), [says, unjudged], data, train)
+    figures, asked = measured(rwae(), [says, unjudged], data, train)
+    assert asked == 0
+    assert figures.pop("judge")["real test data"]["who"]["note"] == UNSEEN
     assert figures == {"says": {}, "unjudged": {"told": {"value": 0.0}}}
+
+
+def test_one_known_class_among_strangers_is_enough_to_be_asked_about():
+    few = Labelled(FACTORS[:1], who=0)
+    assert strange_factors(few, Labelled(FACTORS[:1])) == set()
+    assert strange_factors(few, Labelled(FACTORS[:1], who=1)) == {"who"}
+    many = Labelled(FACTORS[:1], count=200)
+    many.take = lambda i, **_: Labelled(who=2 if max(i) == 199 else 1).take(i)
+    assert strange_factors(many, Labelled(FACTORS[:1], who=2)) == set()  # in the last batch alone
 
 
 @metric("strange")

@@ -49,8 +49,10 @@ def vtlp(
     place_BF = (alpha_B1 * torch.arange(F, device=x_BT.device)).clamp_max(F - 1)
     below_BF = place_BF.long()
     above_BF = (below_BF + 1).clamp_max(F - 1)
-    ends = [x_BT.gather(2, f_BF[:, None].expand_as(x_BT)) for f_BF in (below_BF, above_BF)]
-    return torch.lerp(*ends, (place_BF - below_BF)[:, None].to(x_BT.dtype))
+    at_below_BT, at_above_BT = (
+        x_BT.gather(2, f_BF[:, None].expand_as(x_BT)) for f_BF in (below_BF, above_BF)
+    )
+    return torch.lerp(at_below_BT, at_above_BT, (place_BF - below_BF)[:, None].to(x_BT.dtype))
 
 
 @augmentation("filter-augment")

@@ -152,7 +152,8 @@ class _MovingDigits(SequenceData):
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """All images, [N, P, P] of grey levels 0..16, and their classes: as `load_digits` has them."""
     package = find_spec("sklearn")
-    for place in package.submodule_search_locations or () if package else ():
+    places = (package and package.submodule_search_locations) or ()
+    for place in places:
         table = Path(place, "datasets", "data", "digits.csv.gz")
         if table.is_file():  # read without importing scikit-learn, which takes a second
             with gzip.open(table) as rows:

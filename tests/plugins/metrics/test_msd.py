@@ -159,3 +159,10 @@ def test_interventions_repeat_with_their_seed_and_are_as_many_as_asked_for(split
 
 def test_a_single_sequence_gives_no_pairs(splits, judge):
     assert msd(Shows(), Splits(splits.train, splits.validation, Signs(1, 0)), judge) == {}
+
+
+def test_factors_on_which_the_judge_has_no_word_are_left_out(splits, judge):
+    found = scores(msd(Shows(), splits, judge.without(["which"])))
+    of_several = {name for group, name in found if group.startswith("several")}
+    assert of_several == {"all but who kept"}
+    assert msd(Shows(), splits, judge.without(["who", "which"])) == {}

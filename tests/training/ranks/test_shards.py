@@ -18,8 +18,7 @@ from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.run import _check_ranks, check
 from genzoo_rwae.training.launch import launch
 from genzoo_rwae.training.precision import choose_execution
-from genzoo_rwae.training.sharding import shard
-from genzoo_rwae.training.step import Step
+from genzoo_rwae.training.sharding import check_cuttable
 
 ROOT = Path(__file__).parents[3]
 # as in test_one_two_four.py; a penalty with a critic plays, whose Adam turns roundings into steps
@@ -108,9 +107,8 @@ def test_shards_lie_contiguous_where_the_layout_is_left_open(tiny_spec: Path) ->
 
 
 def test_a_parameter_without_axes_is_refused_by_its_name(tiny_spec: Path) -> None:
-    spec, assembled = check(tiny_spec)
+    _, assembled = check(tiny_spec)
+    check_cuttable(assembled.model, assembled.objective)
     assembled.model.scale = torch.nn.Parameter(torch.tensor(1.0))
-    execution = choose_execution(spec.train, (1, 8, 8))
-    step = Step(assembled.model, assembled.objective, execution, 0)
     with pytest.raises(gz.PluginError, match=r"'model\.scale' is a single number.*make it \[1\]"):
-        shard(step, None)  # type: ignore[arg-type]
+        check_cuttable(assembled.model, assembled.objective)
