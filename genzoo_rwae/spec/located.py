@@ -152,7 +152,7 @@ def parse_yaml(text: str, name: str, folder: Path) -> Located:
         problem = error.problem or error.context or "not YAML"
         place = Place(name, line + 1, column + 1, source[:_SOURCE].replace("\t", " "))
         raise SpecError([place.problem("", problem, hint)]) from error
-    except KeyError as error:  # ruamel.yaml looks the rules of a version up
+    except (AssertionError, KeyError) as error:  # ruamel.yaml's, looking a version's rules up
         raise SpecError(
             f"{name}: a line %YAML with a version that is not known; wanted 1.2, or no such line"
         ) from error

@@ -310,10 +310,9 @@ def problem_of(write: Write) -> Callable[[str], str]:
         (b"genzoo: 0xfffffffffffffffff\n", "found a whole number of more than 64 bits"),
         (b"\xef\xbb\xbf", "the file is empty"),
         (b"\0" * 100, "not YAML"),
-        (
-            b"%YAML 9.9\n---\ngenzoo: 1\n",
-            "a line %YAML with a version that is not known; wanted 1.2",
-        ),
+        (b"%YAML 9.9\n---\ngenzoo: 1\n", "incompatible YAML document"),
+        (b"%YAML 1.7\n---\ngenzoo: 1\n", "%YAML with a version that is not known; wanted 1.2"),
+        (b"---\n%YAML 9.9\n---\ngenzoo: 1\n", "%YAML with a version that is not known; wanted"),
     ],
 )
 def test_bytes_that_are_no_spec_are_refused_in_words(tmp_path: Path, raw: bytes, said: str):
