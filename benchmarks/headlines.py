@@ -31,6 +31,10 @@ FIGURES = {
         "{0}, which was chosen, reads {1}",
     ),
     "startup": (r"^\| `(genzoo --help)` \| ([\d.]+ s) \|.*\| (below .*) \| ", "`{0}`: {1} ({2})"),
+    "memory": (
+        r"^- resident: ([+-][\d.]+ %) from minute ([\d.]+) to ([\d.]+) ",
+        "resident memory {0} from minute {1} to minute {2}",
+    ),
 }
 HEAD = """\
 # How fast it is
