@@ -151,6 +151,8 @@ def draw_picture(
         panel.loglog(x, [found[point]["seconds"] for point in groups[name]], "o", label="measured")
         panel.loglog(x, [fit.at(point) for point in groups[name]], "-", label="model")
         panel.set(xlabel=name, ylabel="seconds a step, one thread")
+        panel.set_xticks(x, [f"{value:,}" for value in x])
+        panel.minorticks_off()
     axes[0].legend(frameon=False)
     for part in ("nets", *PARTS):
         steps = [step_on_ranks(facts, hardware, ranks, rows) for ranks in RANKS]
