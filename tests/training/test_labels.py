@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import genzoo_rwae as gz
-from genzoo_rwae import run as run_module
+from genzoo_rwae.report import compose
 from genzoo_rwae.training import loop
 
 Change = Callable[[Mapping[str, Tensor], Tensor], Mapping[str, Tensor]]
@@ -66,7 +66,7 @@ def trained(
         run = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
         with monkeypatch.context() as patch:
             patch.setattr(loop, "Batches", Batches)
-            patch.setattr(run_module, "draw", lambda *_: None)  # slow, and not asked about here
+            patch.setattr(compose, "draw", lambda *_: None)  # slow, and not asked about here
             gz.build(tiny_spec, run=run, settings={"train.steps": 6, **settings})
         assert [getattr(data, "taken", 96) for data in seen] == [96]  # six batches of sixteen
         return (run / "model.safetensors").read_bytes()
