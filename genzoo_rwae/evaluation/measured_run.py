@@ -54,6 +54,18 @@ class MeasuredRun:
             path not in self.defaults or self.defaults[path] != self.settings[path]
         )
 
+    def has_settings_of(self, other: MeasuredRun) -> bool:
+        """Whether both are one spec: a setting that one lacks stands at its default in the other.
+
+        A setting that has come up since the one was made is such.
+        """
+        return all(
+            self.settings[path] == other.settings[path]
+            if path in self.settings and path in other.settings
+            else not (self.says(path) or other.says(path))
+            for path in {*self.settings, *other.settings}
+        )
+
 
 def read_run(path: Path) -> MeasuredRun:
     """What a run folder says of itself.

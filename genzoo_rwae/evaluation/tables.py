@@ -136,7 +136,7 @@ def compare(runs: Sequence[MeasuredRun]) -> Comparison:
     groups: list[list[MeasuredRun]] = []
     for run in runs:
         for group in groups:
-            if group[0].settings == run.settings:
+            if group[0].has_settings_of(run):
                 group.append(run)
                 break
         else:

@@ -160,3 +160,22 @@ def test_a_setting_is_shown_where_one_column_says_it_and_not_where_all_are_at_de
     assert "static" not in compare([one, two]).settings
     two = replace(two, defaults={})  # nobody could look: all is shown
     assert "cost.width" in compare([one, two]).settings
+
+
+def test_a_setting_that_came_up_since_is_no_other_spec_where_it_stands_at_its_default(
+    run_folder, figure
+):
+    runs = [read_run(run_folder(f"r{s}", figure(0.5), name="r", seed=s)) for s in (0, 1)]
+    old = replace(runs[0], settings={"train.steps": 5}, defaults={"train.steps": 5})
+    since = {"train.steps": 5, "train.compile": False}
+    new = replace(runs[1], settings=since, defaults={**old.defaults, "train.compile": False})
+    assert [column.label for column in compare([old, new]).columns] == ["r, 2 seeds"]
+    for other in (
+        replace(new, settings={**since, "train.compile": True}),
+        replace(
+            new, settings={**since, "train.steps": 6}, defaults={**new.defaults, "train.steps": 6}
+        ),
+        replace(new, defaults={}),  # nobody could look
+    ):
+        assert len(compare([old, other]).columns) == 2
+        assert len(compare([other, old]).columns) == 2
