@@ -38,12 +38,22 @@ class RecurrentJudge(nn.Module):
     Args:
         channels: of the first layer; they double with every layer, up to eight times as many.
             The published 64 is slow without a GPU; 16 tell Sprites apart as well.
+        shortest: in training, pieces of sequences are seen, from this many steps to the whole: for
+            metrics that ask about single frames or short windows. Null always shows the whole.
 
     Source: the classifier of the Sprites protocol, as in C-DSVAE's and S3VAE's code.
     """
 
-    def __init__(self, info: DataInfo, /, *, channels: PositiveInt = 64) -> None:
+    def __init__(
+        self,
+        info: DataInfo,
+        /,
+        *,
+        channels: PositiveInt = 64,
+        shortest: PositiveInt | None = None,
+    ) -> None:
         super().__init__()
+        self.shortest = shortest
         shape = info.frame_shape
         self.frames = (
             _convolutions(shape, channels) if len(shape) == 3 else _layers(shape, channels)
@@ -57,6 +67,8 @@ class RecurrentJudge(nn.Module):
 
     def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Verdict:
         """[B, T, ...] to logits [B, K] of every factor; padding never reaches the net."""
+        if self.training and self.shortest:
+            x_BT, lengths_B = _pieces(x_BT, lengths_B, self.shortest)
         true_BT = true_steps(x_BT.shape[1], lengths_B)
         features_NF = self.frames(x_BT[true_BT])
         features_BTF = features_NF.new_zeros(*true_BT.shape, _FRAME)
@@ -67,6 +79,16 @@ class RecurrentJudge(nn.Module):
         clip_BF = torch.cat([last_BF, first_BF], dim=-1)
         logits = {n: head(clip_BF) for n, head in zip(self.names, self.heads, strict=True)}
         return Verdict(logits, clip_BF)
+
+
+def _pieces(x_BT: Tensor, lengths_B: Tensor, shortest: int) -> tuple[Tensor, Tensor]:
+    """A piece of every sequence, of a length drawn for the batch, and their true lengths."""
+    length = int(torch.randint(min(shortest, x_BT.shape[1]), x_BT.shape[1] + 1, ()))
+    spare_B = (lengths_B - length).clamp(min=0)
+    start_B = (torch.rand(len(x_BT), device=x_BT.device) * (spare_B + 1)).long()
+    steps_BT = start_B[:, None] + torch.arange(length, device=x_BT.device)
+    rows_B1 = torch.arange(len(x_BT), device=x_BT.device)[:, None]
+    return x_BT[rows_B1, steps_BT], lengths_B.clamp(max=length)
 
 
 def _convolutions(shape: tuple[int, ...], channels: int) -> nn.Sequential:

@@ -69,3 +69,39 @@ def test_padding_does_not_reach_the_batch_statistics():
     noisy_BT[torch.arange(4) >= lengths_B[:, None]] = 1e4
     one(x_BT, lengths_B), other(noisy_BT, lengths_B)
     assert torch.equal(one.frames[1].running_mean, other.frames[1].running_mean)
+
+
+def seen_in_training(lengths_B, **options):
+    """Lengths and frames of what reaches the layers in training, drawn often."""
+    net = make((1,), channels=2, **options)
+    frames = []
+    net.frames.register_forward_pre_hook(lambda _, args: frames.append(args[0]))
+    x_BT = torch.arange(1.0, 1 + 6 * len(lengths_B)).reshape(len(lengths_B), 6, 1)
+    for _ in range(100):
+        net.train()(x_BT, torch.tensor(lengths_B))
+    return x_BT, frames
+
+
+def test_pieces_are_runs_of_true_steps_of_every_length_from_the_shortest():
+    _, frames = seen_in_training([6, 6], shortest=2)
+    assert {len(x_N1) // 2 for x_N1 in frames} == {2, 3, 4, 5, 6}
+    for x_N1 in frames:
+        for piece in x_N1.reshape(2, -1):
+            assert torch.equal(piece, piece[0] + torch.arange(float(len(piece))))
+    starts = {int(x_N1[0]) for x_N1 in frames}
+    assert starts == {1, 2, 3, 4, 5}
+
+
+def test_pieces_of_short_sequences_hold_no_padding():
+    x_BT, frames = seen_in_training([6, 1], shortest=3)
+    padding = set(x_BT[1, 1:, 0].tolist())
+    assert padding.isdisjoint(torch.cat(frames)[:, 0].tolist())
+
+
+def test_whole_sequences_are_seen_in_evaluation_and_where_no_shortest_is_given():
+    _, frames = seen_in_training([6, 6])
+    assert {len(x_N1) for x_N1 in frames} == {12}
+    net = make((5,), channels=2, shortest=1).eval()
+    x_BT, lengths_B = torch.randn(3, 6, 5), torch.tensor([6, 4, 2])
+    plain = make((5,), channels=2).eval()
+    torch.testing.assert_close(net(x_BT, lengths_B).features_BF, plain(x_BT, lengths_B).features_BF)
