@@ -113,8 +113,8 @@ def build_spec(
         pass
     spec = with_provenance(spec, info, zoo)
     # not before all is known to fit together: it is said once
-    fabric = launch(devices, shard_weights=shard_weights)
-    ranks = ranks_of(fabric)
+    engine = launch(devices, shard_weights=shard_weights)
+    ranks = ranks_of(engine)
     with ExitStack() as held:
         with noticed_losses(ranks), located(spec):
             ranks.of_first(lambda: _check_ranks(spec, splits.train, ranks, shard_weights))
@@ -124,7 +124,7 @@ def build_spec(
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
             trainer = Trainer(
-                spec, assembled, splits.train, splits.validation, run, zoo, console, fabric, goes_on
+                spec, assembled, splits.train, splits.validation, run, zoo, console, engine, goes_on
             )
         held.enter_context(closing(trainer.trackers))
         with noticed_losses(ranks), located(spec):

@@ -8,19 +8,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
-from lightning_fabric.strategies.strategy import Strategy
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from genzoo_rwae.errors import RunError, SpecError
 from genzoo_rwae.ranks import Ranks
+from genzoo_rwae.training.engine import Alone, Engine
 from genzoo_rwae.training.sharding import shard
+
+if TYPE_CHECKING:
+    from lightning_fabric.strategies.strategy import Strategy
 
 __all__ = ["launch", "noticed_losses", "ranks_of"]
 
@@ -30,7 +31,7 @@ __all__ = ["launch", "noticed_losses", "ranks_of"]
 _PATIENCE = timedelta(minutes=30)
 
 
-def launch(devices: int | None = None, *, shard_weights: bool = False) -> Fabric:
+def launch(devices: int | None = None, *, shard_weights: bool = False) -> Engine:
     """The processes of this call, connected.
 
     Under torchrun they are there already. Else this process starts the others, each of which runs
@@ -46,7 +47,6 @@ def launch(devices: int | None = None, *, shard_weights: bool = False) -> Fabric
             no file that the others could run, processes are connected already, or a single one
             is to keep shards.
     """
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     nodes = 1
     if dist.is_available() and dist.is_torchelastic_launched():
         started = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -64,7 +64,7 @@ def launch(devices: int | None = None, *, shard_weights: bool = False) -> Fabric
                 "--shard-weights on one rank, which has to keep all of them; wanted --devices 2 or "
                 "more, or torchrun. A run that was begun in shards goes on without"
             )
-        return Fabric(accelerator=accelerator, devices=1, precision="32-true")
+        return Alone()
     if dist.is_initialized():
         raise SpecError(
             f"{devices * nodes} processes wanted, and those of this script are connected already, "
@@ -76,6 +76,12 @@ def launch(devices: int | None = None, *, shard_weights: bool = False) -> Fabric
             "calling script again, and there is no file of it. Put the call into a file, or give "
             f"the command: genzoo build SPEC --devices {devices}"
         )
+    # imported here: a second and 100 MB, which one process can do without
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise SpecError(
             f"--devices {devices}, and this machine has {torch.cuda.device_count()} GPUs; wanted "
@@ -121,9 +127,9 @@ def _connect_anew(backend: str) -> None:
     dist.init_process_group(backend, store=start, rank=rank, world_size=count, timeout=_PATIENCE)
 
 
-def ranks_of(fabric: Fabric) -> Ranks:
-    """The ranks that a fabric has connected."""
-    return Ranks(dist.group.WORLD, fabric.device) if fabric.world_size > 1 else Ranks()
+def ranks_of(engine: Engine) -> Ranks:
+    """The ranks that `launch` has connected."""
+    return Ranks(dist.group.WORLD, engine.device) if engine.world_size > 1 else Ranks()
 
 
 @contextmanager

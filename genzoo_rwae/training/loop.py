@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning_fabric import Fabric
 from rich.console import Console
 from rich.markup import escape
 from torch.optim import Optimizer
@@ -27,6 +26,7 @@ from genzoo_rwae.training.batch_norm import normalised_over_ranks
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import State, last_state, save_state
 from genzoo_rwae.training.compilation import faster_pass
+from genzoo_rwae.training.engine import Engine
 from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.limits import Limits
 from genzoo_rwae.training.precision import choose_execution
@@ -90,7 +90,7 @@ class Trainer:
         run: where checkpoints and metrics go.
         zoo: whose plugins get `genzoo_step_done`.
         console: where progress is shown.
-        fabric: the processes that train together; default: this one alone.
+        engine: the processes that train together; default: this one alone.
         goes_on: asked on the first rank after every measurement on the validation split but that of
             the end; where it says no, the state is saved and the run ends.
 
@@ -107,12 +107,12 @@ class Trainer:
         run: RunFolder,
         zoo: Zoo,
         console: Console,
-        fabric: Fabric | None = None,
+        engine: Engine | None = None,
         goes_on: GoesOn | None = None,
     ) -> None:
         self.spec, self.run, self.zoo = spec, run, zoo
-        self.fabric = fabric or launch()
-        self.ranks = ranks_of(self.fabric)
+        self.engine = engine or launch()
+        self.ranks = ranks_of(self.engine)
         self.console = console if self.ranks.is_first else Console(quiet=True)
         self.goes_on = goes_on
         settings = spec.train
@@ -122,7 +122,7 @@ class Trainer:
             settings,
             assembled.model.info.frame_shape,
             self.before.precision if self.before else None,
-            sharded=is_sharded(self.fabric),
+            sharded=is_sharded(self.engine),
         )
         # measured on each processor, which need not agree
         precision = self.ranks.of_first(lambda: self.execution.precision)
@@ -130,17 +130,17 @@ class Trainer:
         self.limits = Limits(settings, self.batches.per_epoch)
         self.built = self.model = assembled.model
         self.execution.place(self.model)
-        if is_sharded(self.fabric):
+        if is_sharded(self.engine):
             self.model = lend_weights(self.built)
         self.objective = assembled.objective
         self.shares = RowShares(self.ranks, self.batches.size)
         step = Step(self.model, self.objective, self.execution, settings.seed, self.shares)
-        step.to(self.fabric.device)  # Fabric moves no shards
+        step.to(self.engine.device)  # engines move no shards
         with self.objective.frozen_critics():  # each rank trains its own, on the whole batch
-            self.wrapped = self.fabric.setup_module(step)
+            self.wrapped = self.engine.setup_module(step)
         # of the parameters that the engine leaves, which may be shards
         optimizer = settings.optimizer(step.learnt_parameters())
-        self.optimizer = cast("Optimizer", self.fabric.setup_optimizers(optimizer))
+        self.optimizer = cast("Optimizer", self.engine.setup_optimizers(optimizer))
         self.step_module = step
         self.validation = Validation(step, validation, self.batches.size, settings.seed)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -176,7 +176,7 @@ class Trainer:
         weights = gathered(self.model.state_dict(), self.ranks)
         if self.ranks.is_first:
             self.run.save_model(weights)
-            if is_sharded(self.fabric):
+            if is_sharded(self.engine):
                 take_weights(self.built, weights)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
 
@@ -230,7 +230,7 @@ class Trainer:
             loss, figures = self.wrapped(batch, progress, generator)
         except NotFiniteError as error:
             raise self._not_finite(f"'{error.term}'") from error
-        self.fabric.backward(loss)
+        self.engine.backward(loss)
         norm = self._gradient_norm()
         self.optimizer.step()
         try:
@@ -391,7 +391,7 @@ class Trainer:
             f"training {parameters:,} parameters on {how.device}, {how.threads} threads, "
             f"{how.precision}, {how.layout}"
             + (f", on {self.ranks.count} ranks" if self.ranks.count > 1 else "")
-            + (", weights in shards" if is_sharded(self.fabric) else "")
+            + (", weights in shards" if is_sharded(self.engine) else "")
             + (f"; going on from step {self.step}" if self.step else ""),
             highlight=False,
         )

@@ -17,8 +17,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -27,6 +25,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.objective import Objective
 from genzoo_rwae.ranks import Ranks
+from genzoo_rwae.training.engine import Engine
 from genzoo_rwae.training.step import Step
 
 __all__ = [
@@ -47,9 +46,14 @@ D = TypeVar("D", bound=dict[Any, Any])
 _TINY = 1e-6  # as torch's clip_grad_norm_ has it
 
 
-def is_sharded(fabric: Fabric) -> bool:
+def is_sharded(engine: Engine) -> bool:
     """Whether `launch` was asked for shards."""
-    return isinstance(fabric.strategy, ModelParallelStrategy)
+    if engine.world_size == 1:
+        return False
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
+    return isinstance(engine, Fabric) and isinstance(engine.strategy, ModelParallelStrategy)
 
 
 def shard(step: nn.Module, mesh: DeviceMesh) -> nn.Module:
