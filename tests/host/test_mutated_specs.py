@@ -1,15 +1,18 @@
 """Specs that nobody would write: whatever stands in a file, reading it ends in words, and soon.
 
-GENZOO_MUTATIONS=10000 tries as many as that; without it a few hundred have to do.
+GENZOO_MUTATIONS=10000 tries as many as that; without it a few hundred have to do. fuzz_specs.py
+holds specs that coverage steers to against the same.
 """
 
 import json
 import os
 import resource
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,8 @@ SNIPPETS = (
     *"[]{}:,#&*!|>'\"%@`?-~\\\t\n\0\x7f\x85\ufeff\u2028", ": ", "- ", "? ", "--- ", "...", "<<: ",
     "%YAML 1.1\n---\n", "%YAML 9.9\n---\n", "%TAG ! tag:x,2000:\n---\n", "!!python/tuple ", "  ",
 )  # fmt: skip
+
+WORDS = (*NAMES, *KEYS, *HOSTILE, *NUMBERS, *SNIPPETS)
 
 words = st.sampled_from(NAMES) | st.sampled_from(KEYS)
 scalars = (
@@ -193,15 +198,16 @@ def files(draw: st.DrawFn) -> bytes:
 CANARY = "from pathlib import Path\nPath({marker!r}).touch()\n"
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where specs are written; a module and a file that tell when they are run lie about."""
-    specs = tmp_path / "specs"
-    specs.mkdir()
-    for place in (tmp_path, specs):
+def canaries(folder: Path) -> Path:
+    """Where specs are written, beside those of the zoo, which many extend; a module and a file that
+    tell when they are run lie about.
+    """
+    specs = folder / "specs"
+    specs.mkdir(exist_ok=True)
+    for path in zoo_specs().values():
+        shutil.copy(path, specs)
+    for place in (folder, specs):
         (place / "canary.py").write_text(CANARY.format(marker=str(place / "sung")))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.chdir(specs)
     return specs
 
 
@@ -209,12 +215,73 @@ def megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+@dataclass
+class Readings:
+    """Reads one spec after the other, and holds each to what must hold of all of them.
+
+    Attributes:
+        folder: where they are written, with `canaries` about.
+        ended: how often reading ended in a spec, and in which error.
+        slowest: seconds of one core for one of them.
+    """
+
+    folder: Path
+    ended: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    before: float = field(default_factory=megabytes)
+
+    def read(self, raw: bytes) -> None:
+        path = self.folder / "spec.yaml"
+        path.write_bytes(raw)
+        began = time.process_time()
+        try:
+            spec = load_spec(path, zoo=Zoo(use_entry_points=False))
+        except GenzooError as error:
+            self.ended[type(error).__name__] += 1
+            message = str(error)
+            assert message.strip()
+            assert len(message) < LONGEST
+            assert not {"\x1b", "\0", "\u202e"} & set(message)
+            message.encode("utf-8")
+        else:
+            self.ended["read"] += 1
+            again = parse_yaml(render(spec, origins=False), "again.yaml", self.folder).plain
+            assert differences(json.loads(json.dumps(plain(spec))), again) in (
+                [],
+                ["resolved: only there"],
+            )
+        seconds = time.process_time() - began
+        self.slowest = max(self.slowest, seconds)
+        assert seconds < SECONDS
+        for place in (self.folder, self.folder.parent):  # a plugin that a spec names may sing
+            if (place / "sung").exists():
+                (place / "sung").unlink()
+                assert b"plugins" in raw
+
+    @property
+    def grown(self) -> float:
+        """Megabytes that all of them together added."""
+        return megabytes() - self.before
+
+    def __str__(self) -> str:
+        return (
+            f"{self.ended.total():,} specs: {dict(self.ended)}; slowest {self.slowest:.2f} s of "
+            f"one core; {self.grown:.0f} MB more"
+        )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    specs = canaries(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(specs)
+    return specs
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "RUSAGE_SELF"), reason="no rusage here")
 def test_a_mutated_spec_is_read_or_refused_in_words_soon_and_runs_nothing(folder: Path) -> None:
-    ended: Counter[str] = Counter()
-    slowest = [0.0]
-    before = megabytes()
+    readings = Readings(folder)
 
     @settings(
         max_examples=MUTATIONS,
@@ -225,34 +292,10 @@ def test_a_mutated_spec_is_read_or_refused_in_words_soon_and_runs_nothing(folder
     )
     @given(files())
     def tried(raw: bytes) -> None:
-        path = folder / "spec.yaml"
-        path.write_bytes(raw)
-        began = time.process_time()
-        try:
-            spec = load_spec(path, zoo=Zoo(use_entry_points=False))
-        except GenzooError as error:
-            ended[type(error).__name__] += 1
-            message = str(error)
-            assert message.strip()
-            assert len(message) < LONGEST
-            assert not {"\x1b", "\0", "\u202e"} & set(message)
-            message.encode("utf-8")
-        else:
-            ended["read"] += 1
-            again = parse_yaml(render(spec, origins=False), "again.yaml", folder).plain
-            assert differences(json.loads(json.dumps(plain(spec))), again) in (
-                [],
-                ["resolved: only there"],
-            )
-        seconds = time.process_time() - began
-        slowest[0] = max(slowest[0], seconds)
-        assert seconds < SECONDS
-        # a plugin that a spec names may sing, beside the spec and nowhere else
-        assert not (folder.parent / "sung").exists() or b"plugins" in raw
-        assert not (folder / "sung").exists() or b"plugins" in raw
+        readings.read(raw)
 
     tried()
-    grown = megabytes() - before
-    print(f"{dict(ended)}; slowest {slowest[0]:.2f} s of one core; {grown:.0f} MB more")
-    assert grown < MEGABYTES
+    print(readings)
+    assert readings.grown < MEGABYTES
+    ended = readings.ended
     assert min(ended["read"], ended["SpecError"]) > MUTATIONS / 20  # both sides are tried
