@@ -262,3 +262,11 @@ def test_checking_a_spec_imports_nothing_that_draws_or_fits_probes(spec: str):
     ended = probed(f"check {spec}")
     assert "quickstart" in ended.stdout
     assert not {"sklearn", "matplotlib"} & set(ended.stderr.split())
+
+
+def test_one_process_trains_without_what_connects_several(tiny_spec):
+    ended = probed(
+        f"build {tiny_spec} --set train.steps=1 --set evaluate=[] -o {tiny_spec.parent}/run"
+    )
+    assert "trained 1 step" in ended.stderr
+    assert "lightning_fabric" not in ended.stderr.split()
