@@ -18,13 +18,18 @@ from genzoo_rwae.run_lock import locked
 
 __all__ = ["find_run", "outputs_of", "own_copy", "release_name", "releases"]
 
-_FOLDER = Path(__file__).parents[1] / "releases"  # of a checkout
+_NAME = "releases"
+_FOLDER = Path(__file__).parents[1] / _NAME  # of a checkout
 _SPEC = "spec.yaml"  # what makes a folder a run's
 
 
 def releases() -> dict[str, Path]:
-    """The released runs, by name; none where the package was installed from a wheel."""
-    return {spec.parent.name: spec.parent for spec in sorted(_FOLDER.glob(f"*/{_SPEC}"))}
+    """The released runs, by name: those of the checkout that the package is in, or that one is in.
+
+    There are none where the package was installed from a wheel and is used elsewhere.
+    """
+    folder = _FOLDER if _FOLDER.is_dir() else Path.cwd() / _NAME
+    return {spec.parent.name: spec.parent for spec in sorted(folder.glob(f"*/{_SPEC}"))}
 
 
 def release_name(run: Path) -> str:
@@ -53,7 +58,7 @@ def find_run(reference: str | Path) -> Path:
     if not known:
         raise CheckpointError(
             f"{text}: released weights come with a checkout of the repository, and not with the "
-            "installed package; clone it and give the folder, as "
+            "installed package; go into a clone of it, or give the folder, as "
             f"genzoo-rwae/releases/NAME{trained}"
         )
     close = difflib.get_close_matches(name, known, n=1)

@@ -63,6 +63,13 @@ def judge_for(spec: Spec, splits: Splits, console: Console) -> Judge:
         else:
             device = choose_execution(Train(precision="float32"), info.frame_shape).device
             return Judge(net.to(device), info)
+    console.print(
+        f"training the judge '{spec.judge.name}' of these data, for up to {spec.judge.slot.steps:,} "
+        "steps: once, it is kept for all runs on them",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     judge = train_judge(spec.judge, splits.train, splits.validation, console)
     try:
         _keep(path, packed_weights(judge.net.state_dict()))

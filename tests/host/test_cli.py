@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from genzoo_rwae.errors import GenzooError, PluginError, SpecError
 from genzoo_rwae.hookspecs import HOOKS
 from genzoo_rwae.kinds import KINDS
 from genzoo_rwae.spec import load_spec
+from genzoo_rwae.spec.render import render
 from genzoo_rwae.zoo import Zoo
 
 ROOT = Path(__file__).parents[2]
@@ -511,6 +513,17 @@ def test_a_new_spec_may_start_from_any_other(genzoo: Genzoo, toy: Path, tmp_path
         genzoo("new", "spec", "c.yaml", "--from", "zoo:quikstart"), 2
     )
     assert not (tmp_path / "c.yaml").exists()
+
+
+@pytest.mark.parametrize("name", zoo_specs())
+def test_a_spec_of_the_zoo_can_be_taken_as_ones_own(name: str, genzoo: Genzoo, tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    assert genzoo("new", "spec", path, "--from", f"zoo:{name}").code == 0
+    mine, its = (load_spec(where, zoo=Zoo()) for where in (path, f"zoo:{name}"))
+    assert mine.name == "mine"
+    # data beside the spec are beside mine now
+    said = render(replace(mine, name=its.name), origins=False)
+    assert said.replace(str(tmp_path), str(zoo_specs()[name].parent)) == render(its, origins=False)
 
 
 def test_a_new_spec_is_never_written_over_a_file(genzoo: Genzoo, write: Write):

@@ -210,12 +210,22 @@ def test_a_name_that_is_not_released_is_answered_with_those_that_are(
 
 def test_an_installed_package_says_where_the_weights_are(genzoo, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(module, "_FOLDER", tmp_path / "site-packages" / "releases")
+    monkeypatch.chdir(tmp_path)
     ended = genzoo("swap", "zoo:quickstart")
     assert ended.code == 2
     assert "come with a checkout of the repository, and not with the installed package" in ended.err
     assert "give the folder, as genzoo-rwae/releases/NAME" in ended.err
     assert "`genzoo build zoo:quickstart` trains it" in ended.err
     assert "released runs" not in genzoo("list").out
+
+
+def test_an_installed_package_finds_them_in_the_checkout_that_one_is_in(
+    released, monkeypatch, tmp_path
+) -> None:
+    checkout = module._FOLDER.parent
+    monkeypatch.setattr(module, "_FOLDER", tmp_path / "site-packages" / "releases")
+    monkeypatch.chdir(checkout)
+    assert [path.resolve() for path in releases().values()] == [checkout / "releases" / "tiny"]
 
 
 def test_list_names_them(genzoo, released) -> None:

@@ -47,14 +47,14 @@ def reconstruction(
         total = total + (share_BT * x_BT).sum((0, 1))
         squares = squares + (share_BT * x_BT.square()).sum((0, 1))
     error = torch.cat(errors)
+    mean_error = error.mean().item()
     around_mean = squares - total.square() / share.clamp_min(torch.finfo(share.dtype).tiny)
+    mean_frame = around_mean.sum().item() / len(error)
+    note = f"{len(error):,} test sequences"
+    if mean_error >= mean_frame:
+        note += "; no better than the mean frame: nothing else means much before it is"
     return {
-        "mse": Figure(
-            error.mean().item(),
-            baselines={"mean frame": around_mean.sum().item() / len(error)},
-            good="lower",
-            note=f"{len(error):,} test sequences",
-        ),
+        "mse": Figure(mean_error, baselines={"mean frame": mean_frame}, good="lower", note=note),
         "worst mse": Figure(error.max().item(), good="lower", note="of one test sequence"),
     }
 

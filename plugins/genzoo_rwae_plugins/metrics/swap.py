@@ -49,7 +49,8 @@ def swap(
         a_B, b_B = draw.integers(count, size=size), draw.integers(count, size=size)
         truth_BT = splits.test.recombine(a_B, b_B)
         if truth_BT is None:
-            return {}
+            note = "the source cannot render what a swap should show; ask a judge: `judged-swap`"
+            return {"nearest to the truth": Figure(None, 1 / 3, good="higher", note=note)}
         a, b = splits.test.take(a_B), splits.test.take(b_B)
         x_a, x_b = a.x_BT, b.x_BT
         told = [bool((truth_BT[i] != x_a[i]).any() and (truth_BT[i] != x_b[i]).any())

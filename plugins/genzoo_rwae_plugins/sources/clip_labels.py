@@ -6,7 +6,7 @@ Shapes: N clips.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +78,19 @@ def read_labels(
     if missing:
         raise DataError(
             f"{path}: found no row for {len(missing)} of {len(names)} clips, the first is "
-            f"'{missing[0]}'; wanted one for each; add them"
+            f"'{missing[0]}'{_found_instead(missing[0], values)}; wanted one for each; add them"
         )
     of_columns = (
         factor_of(path, name, [values[clip][column] for clip in names], dynamic)
         for column, name in enumerate(header[1:])
     )
     return dict(of_columns)
+
+
+def _found_instead(clip: str, values: Mapping[str, object]) -> str:
+    """Whether a clip that has no row has one under the name of its file."""
+    files = [name for name in values if Path(name).stem == clip]
+    return f": '{files[0]}' is its file, whose ending a clip's name does not have" if files else ""
 
 
 def factor_of(

@@ -146,6 +146,10 @@ def test_model_that_answers_with_the_mean_frame_scores_the_baseline():
     )
     figure = reconstruction(model, splits)["mse"]
     assert figure.value == pytest.approx(figure.baselines["mean frame"], rel=1e-5)
+    worse = told(splits, model.static, model.dynamic, lambda c, m: (mean + 0.1).expand_as(m))
+    assert "no better than the mean frame" in reconstruction(worse, splits)["mse"].note
+    better = told(splits, model.static, lambda x: x, lambda c, m: m)
+    assert "mean frame" not in reconstruction(better, splits)["mse"].note
 
 
 def test_worst_reconstruction_is_that_of_one_sequence():
@@ -330,9 +334,11 @@ def test_swaps_repeat_with_their_seed():
     assert one == same != other
 
 
-def test_swaps_without_a_known_truth_are_not_measured():
+def test_swaps_without_a_known_truth_are_not_measured_and_it_says_who_can():
     splits = splits_of(lambda count, seed: rows(count, seed, known=False))
-    assert swap(perfect(splits), splits) == {}
+    [figure] = swap(perfect(splits), splits).values()
+    assert figure.value is None
+    assert "`judged-swap`" in figure.note
 
 
 def test_swaps_of_sequences_that_are_all_alike_are_not_measured():
