@@ -146,8 +146,10 @@ def _print_table(spec: Spec, assembled: Assembled) -> None:
     from rich.table import Table
 
     table = Table(title=f"{spec.name}: no problems", title_justify="left", box=None)
-    for column in ("part", "uses", "parameters", "shape"):
-        table.add_column(column, justify="right" if column == "parameters" else "left")
+    table.add_column("part", no_wrap=True)  # the others give way where a terminal is narrow
+    table.add_column("uses", overflow="fold")
+    table.add_column("parameters", justify="right", overflow="fold")
+    table.add_column("shape", overflow="fold")
     for row in _rows(spec, assembled):
         count = f"{row['parameters']:,}" if row["parameters"] else ""
         table.add_row(row["part"], row["uses"], count, row["shape"])

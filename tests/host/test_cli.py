@@ -506,6 +506,13 @@ def test_a_new_spec_passes_the_check(genzoo: Genzoo):
     assert "mine: no problems" in ended.out
 
 
+def test_parts_can_be_told_apart_in_a_narrow_terminal(genzoo: Genzoo, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = genzoo("check", "zoo:quickstart").out.splitlines()
+    assert any(line.split()[:1] == ["model.static.prior"] for line in lines)
+    assert all(len(line) <= 60 for line in lines)
+
+
 def test_a_new_spec_may_start_from_any_other(genzoo: Genzoo, toy: Path, tmp_path: Path):
     assert genzoo("new", "spec", "b.yaml", "--from", toy).code == 0
     assert (tmp_path / "b.yaml").read_text() == toy.read_text().replace("name: tiny", "name: b")
