@@ -86,14 +86,17 @@ def trained(column: Column) -> str:
     return f"{steps} steps, {minutes} minutes" + (" each" if len(column.runs) > 1 else "")
 
 
-def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> None:
+def write_page(
+    run: Path, page: Path, notes: Path | None, also: list[Path], no_pictures: str = ""
+) -> None:
     spec = load_spec(run / "spec.yaml")
     resolved: dict[str, Any] = spec.resolved or {}
     comparison = compare([with_parts(read_run(place)) for place in (run, *also)])
     column = comparison.columns[0]  # with RUN come those that differ in their seed alone
     folder = page.parent / page.stem
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {n: said for n, said in PICTURES.items() if (run / "pictures" / n).is_file()}
+    there = {n: said for n, said in PICTURES.items() if (run / "pictures" / n).is_file()}
+    pictures = {} if no_pictures else there
     for name in pictures:
         shutil.copy(run / "pictures" / name, folder / name)
     (folder / "spec.yaml").write_text(render(spec, origins=False))
@@ -122,7 +125,9 @@ def write_page(run: Path, page: Path, notes: Path | None, also: list[Path]) -> N
         parts += ["## Reading them", notes.read_text().strip()]
     parts += ["## Terms at the end, on validation sequences", terms_table(comparison.columns)]
     parts += ["## Over training time", progress_table(column), "## Pictures"]
-    if seeds[1:]:
+    if no_pictures:
+        parts += [no_pictures]
+    elif seeds[1:]:
         parts += [f"Of seed {spec.train.seed}."]
     parts += [f"![{said}]({page.stem}/{name})\n\n{said}" for name, said in pictures.items()]
     parts += [f"The spec with all defaults filled in: [spec.yaml]({page.stem}/spec.yaml)."]
@@ -137,5 +142,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--also", type=Path, nargs="*", default=[], help="other runs, beside it; or of other seeds"
     )
-    arguments = parser.parse_args()
-    write_page(arguments.run, arguments.page, arguments.notes, arguments.also)
+    parser.add_argument("--no-pictures", default="", metavar="WHY", help="said in their place")
+    asked = parser.parse_args()
+    write_page(asked.run, asked.page, asked.notes, asked.also, asked.no_pictures)

@@ -114,6 +114,18 @@ def test_seeds_are_one_column_of_every_table_of_a_page(
     assert "Of seed 0." in page
 
 
+def test_a_page_may_say_why_it_shows_no_pictures(
+    runs: dict[str, list[Path]], script: ModuleType, tmp_path: Path
+) -> None:
+    script.write_page(runs["short"][0], tmp_path / "page.md", None, [], "None: licence.")
+    page = (tmp_path / "page.md").read_text()
+    assert "## Pictures\n\nNone: licence.\n" in page
+    assert "![" not in page
+    assert [path.name for path in (tmp_path / "page").iterdir()] == ["spec.yaml"]
+    script.write_page(runs["short"][0], tmp_path / "page.md", None, [])
+    assert "![" in (tmp_path / "page.md").read_text()
+
+
 def test_one_run_is_a_page_without_spread(
     runs: dict[str, list[Path]], script: ModuleType, tmp_path: Path
 ) -> None:
