@@ -64,8 +64,8 @@ def judge_for(spec: Spec, splits: Splits, console: Console) -> Judge:
             device = choose_execution(Train(precision="float32"), info.frame_shape).device
             return Judge(net.to(device), info)
     console.print(
-        f"training the judge '{spec.judge.name}' of these data, for up to {spec.judge.slot.steps:,} "
-        "steps: once, it is kept for all runs on them",
+        f"training the judge '{spec.judge.name}' of these data, for up to "
+        f"{spec.judge.slot.steps:,} steps: once, it is kept for all runs on them",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -75,6 +75,10 @@ def test_a_judge_is_trained_once_and_then_found(load, trained):
     path = judge_path(spec, splits)
     assert not path.exists()
     first, told = said(spec, splits)
+    assert (
+        "training the judge 'recurrent' of these data, for up to"
+        in told.split("trained a judge")[0]
+    )
     assert "trained a judge for 2 steps" in told
     again, told = said(*load())
     assert len(trained) == 1
