@@ -21,6 +21,7 @@ from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
 
 __all__ = ["PatchesDecoder", "placed"]
 
+_SMALLEST = 8  # side of a patch that all nets draw
 _DARK = -4.0  # of the ground at the start, before squashing: 0.02
 
 
@@ -35,9 +36,10 @@ class PatchesDecoder(nn.Module):
 
     Args:
         objects: K, patches in a frame.
-        side: P, of a square patch in pixels; all places are whole patches within the frame.
+        side: P, of a square patch in pixels; all places are whole patches within the frame. Null
+            takes half the frame's shorter side, and 8 where that is more.
         hidden: width of the two hidden layers on a step's codes.
-        patches: the net that draws all patches of a frame, [K C, P, P].
+        frames: the net that draws all patches of a frame, as one of [K C, P, P].
 
     Raises:
         OptionError: frames are no images, or smaller than a patch.
@@ -56,18 +58,19 @@ class PatchesDecoder(nn.Module):
         /,
         *,
         objects: PositiveInt = 2,
-        side: PositiveInt = 32,
+        side: PositiveInt | None = None,
         hidden: PositiveInt = 256,
-        patches: Annotated[Callable[..., Any], Use("frame-decoder")] = ConvFrameDecoder,
+        frames: Annotated[Callable[..., Any], Use("frame-decoder")] = ConvFrameDecoder,
     ) -> None:
         super().__init__()
         if len(frame_shape) != 3:
             raise OptionError(
                 f"frames are {list(frame_shape)}; 'patches' wants images [C, H, W]: take the "
-                "decoder 'frame' for vectors"
+                "decoder 'frame' with the frame net 'mlp' for vectors"
             )
         depth, height, width = frame_shape
         most = min(height, width)
+        side = side or min(max(most // 2, _SMALLEST), most)
         if side > most:
             raise OptionError(
                 f"patches of {side} pixels in frames of {height} x {width}; wanted {most} at most",
@@ -82,14 +85,14 @@ class PatchesDecoder(nn.Module):
         )
         self.rows = nn.Linear(hidden, objects * (height - side + 1))
         self.columns = nn.Linear(hidden, objects * (width - side + 1))
-        self.patches = patches(hidden, (objects * depth, side, side))
+        self.frames = frames(hidden, (objects * depth, side, side))
         self.ground = nn.Parameter(torch.full((depth, 1, 1), _DARK))
         self.side = side
 
     def forward(self, z_BTD: Tensor) -> Tensor:
         """[B, T, D] to [B, T, C, H, W], before any squashing."""
         h_NH = rearrange(self.into(z_BTD), "b t h -> (b t) h")
-        drawn = self.patches(h_NH).float()
+        drawn = self.frames(h_NH).float()
         patches_NKCPP = softplus(rearrange(drawn, "n (k c) p q -> n k c p q", k=self.objects))
         rows_NKPH, columns_NKPW = (
             placed(self._places(places(h_NH)), self.side) for places in (self.rows, self.columns)

@@ -18,7 +18,7 @@ from genzoo_rwae.testing import check_decoder
 
 CONV = partial(ConvFrameDecoder, channels=2)
 SHAPE = (3, 12, 14)
-SMALL = {"side": 8, "hidden": 6, "patches": CONV}
+SMALL = {"side": 8, "hidden": 6, "frames": CONV}
 
 
 def make(codes=4, shape=SHAPE, **options):
@@ -60,7 +60,7 @@ def test_a_rows_place_is_that_of_the_first_row_and_its_own(places, side, seed):
 
 def test_patches_lie_where_they_are_told_and_add_up_over_the_ground():
     patches = 0.5 + torch.rand(2 * 3, 8, 8)
-    net = make(patches=lambda width, shape: Shown(patches))
+    net = make(frames=lambda width, shape: Shown(patches))
     told(net, [(0, 6), (3, 2)])
     expected = torch.full(SHAPE, -4.0)
     expected[:, 0:8, 6:14] += patches[:3]
@@ -85,7 +85,7 @@ def test_frames_have_the_frames_shape_and_every_parameter_a_gradient(objects, sh
 def test_places_are_found_from_anywhere():
     """A spot in one corner draws a patch there that began in the other."""
     torch.manual_seed(0)
-    net = make(codes=1, shape=(1, 24, 24), objects=1, patches=CONV)
+    net = make(codes=1, shape=(1, 24, 24), objects=1, frames=CONV)
     goal = torch.zeros(1, 24, 24)
     goal[:, :8, 16:] = 1
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
