@@ -112,3 +112,7 @@ def test_samples_of_one_window_have_no_figure_and_it_says_why():
     figure = measured([[0] * 5], window=3)["kept"]
     assert figure.value is None
     assert "5 frames are no two windows of 3" in figure.note
+
+
+def test_a_sample_is_of_the_kind_that_most_of_its_windows_show_not_of_the_middle_one():
+    assert measured([[0, 0, 1, 2, 3]])["kept"]["kind"].value == 2 / 5
