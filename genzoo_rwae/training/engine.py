@@ -25,7 +25,7 @@ class Engine(Protocol):
     def world_size(self) -> int: ...
 
     def setup_module(self, module: nn.Module) -> Any:
-        """The module to be called in its place, which has gradients averaged over processes."""
+        """The module as it is to be called: its gradients are averaged over processes."""
 
     def setup_optimizers(self, optimizer: torch.optim.Optimizer) -> Any:
         """The optimiser to be used in its place."""
@@ -46,7 +46,7 @@ class Alone:
         self.device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
     def setup_module(self, module: nn.Module) -> nn.Module:
-        return module.to(self.device)
+        return module
 
     def setup_optimizers(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         return optimizer

@@ -6,8 +6,7 @@ side, H W a frame's, S = H − P + 1 places along an axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from collections.abc import Iterator
 
 import torch
 from einops import einsum, rearrange
@@ -15,8 +14,9 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import pad, softplus
 
-from genzoo_rwae.components import Use, decoder, hookimpl
+from genzoo_rwae.components import decoder, hookimpl
 from genzoo_rwae.errors import OptionError
+from genzoo_rwae_plugins.decoders.recurrent import FrameNet
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
 
 __all__ = ["PatchesDecoder", "placed"]
@@ -60,7 +60,7 @@ class PatchesDecoder(nn.Module):
         objects: PositiveInt = 2,
         side: PositiveInt | None = None,
         hidden: PositiveInt = 256,
-        frames: Annotated[Callable[..., Any], Use("frame-decoder")] = ConvFrameDecoder,
+        frames: FrameNet = ConvFrameDecoder,
     ) -> None:
         super().__init__()
         if len(frame_shape) != 3:
