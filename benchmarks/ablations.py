@@ -1,6 +1,7 @@
 """What each part of R-WAE does, on real handwritten digits: zoo:quickstart with one thing changed.
 
-    python benchmarks/ablations.py docs/results/ablations.md --runs FOLDER --seeds 0 1 2
+    python benchmarks/ablations.py docs/results/ablations.md --runs FOLDER --seeds 0 1 2 \
+        --notes benchmarks/ablations.notes.md
 
 Every variant is trained from each seed into a run folder of its own; a second call goes on where
 the first one ended. A cell is the mean over the seeds, and ± their standard deviation. Settings
@@ -95,12 +96,14 @@ def measured(runs: Path, seeds: list[int]) -> dict[str, list[dict[str, Any]]]:
     return evaluations
 
 
-def page(evaluations: dict[str, list[dict[str, Any]]], seeds: list[int]) -> str:
+def page(evaluations: dict[str, list[dict[str, Any]]], seeds: list[int], notes: Path | None) -> str:
     first = next(iter(evaluations.values()))[0]
     chance = figure(first, FIGURES["digit from z^c"])["chance"]
     lines = [
         "# Ablations on digits",
-        "\n".join(__doc__.strip().splitlines()[4:]),
+        "",
+        __doc__.strip().split("\n\n", 2)[-1],
+        "",
         f"- command: `python {shlex.join(sys.argv)}`",
         f"- spec: `{SPEC}`, and the settings below over it; seeds {', '.join(map(str, seeds))}",
         f"- machine: {machine()}, one thread",
@@ -117,6 +120,8 @@ def page(evaluations: dict[str, list[dict[str, Any]]], seeds: list[int]) -> str:
     for name, settings in VARIANTS.items():
         said = "; ".join(f"`{path}={json.dumps(value)}`" for path, value in settings.items())
         lines.append(f"| {name} | {said} |")
+    if notes:
+        lines += ["", "## Reading them", "", notes.read_text().strip()]
     return "\n".join(lines) + "\n"
 
 
@@ -125,7 +130,8 @@ if __name__ == "__main__":
     parser.add_argument("page", type=Path)
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--notes", type=Path, help="Markdown, copied below the figures")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     found = measured(arguments.runs, arguments.seeds)
-    arguments.page.write_text(page(found, arguments.seeds))
+    arguments.page.write_text(page(found, arguments.seeds, arguments.notes))
