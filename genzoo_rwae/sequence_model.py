@@ -186,6 +186,7 @@ class SequenceModel(nn.Module, ABC):
             generator: of all draws.
             progress: share of the run that is over, in [0, 1].
         """
+        x_BT, lengths_B = self.window_of(x_BT, lengths_B, generator)
         x_BT = self.prepare(x_BT)
         codes = self.infer(x_BT, lengths_B, draw_sample(generator, progress))
         steps_K = self.decoded_steps(x_BT.shape[1], generator)
@@ -193,6 +194,12 @@ class SequenceModel(nn.Module, ABC):
         dynamic_BKD = latents.dynamic_BTD.index_select(1, steps_K.to(x_BT.device))
         x_hat_BK = self.decode(replace(latents, dynamic_BTD=dynamic_BKD)).float()
         return Pass(x_BT, x_hat_BK, steps_K, lengths_B, codes)
+
+    def window_of(
+        self, x_BT: Tensor, lengths_B: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """The part of a batch that `forward` sees; a model may do with a part in training."""
+        return x_BT, lengths_B
 
     def decoded_steps(self, length: int, generator: torch.Generator | None) -> Tensor:
         """The steps of a batch that `forward` decodes; a model may do with some in training."""

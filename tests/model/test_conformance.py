@@ -400,6 +400,23 @@ def test_every_encoder_trains_where_values_are_missing_and_actions_are_told(
     train_two_steps({"encoder": name}, f"data.of={of}", "data.missing=true", *told)
 
 
+@pytest.mark.parametrize("missing", ["false", "true"])
+@pytest.mark.parametrize("frames", ["all", "subset", "one"])
+def test_things_train_where_values_are_missing_and_frames_are_hidden(
+    train_two_steps, frames, missing
+):
+    things = ["model.use=rwae-patches", "model.static.size=4", "model.objects=2"]
+    nets = ["model.hidden=6", "model.patches.channels=2"]
+    train_two_steps(
+        {"decoder": None, "frame-decoder": None},
+        *things,
+        *nets,
+        f"data.missing={missing}",
+        f"model.static.frames={frames}",
+        "model.static.keep=2",
+    )
+
+
 # -- other parts ----------------------------------------------------------------------------------
 
 

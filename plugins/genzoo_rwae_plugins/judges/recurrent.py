@@ -18,6 +18,7 @@ from genzoo_rwae.evaluation.judge import Verdict
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae_plugins.encoders.recurrent import run_lstm
+from genzoo_rwae_plugins.judges.pieces import pieces
 
 __all__ = ["RecurrentJudge"]
 
@@ -68,7 +69,7 @@ class RecurrentJudge(nn.Module):
     def forward(self, x_BT: Tensor, lengths_B: Tensor) -> Verdict:
         """[B, T, ...] to logits [B, K] of every factor; padding never reaches the net."""
         if self.training and self.shortest:
-            x_BT, lengths_B = _pieces(x_BT, lengths_B, self.shortest)
+            x_BT, lengths_B = pieces(x_BT, lengths_B, self.shortest)
         true_BT = true_steps(x_BT.shape[1], lengths_B)
         features_NF = self.frames(x_BT[true_BT])
         features_BTF = features_NF.new_zeros(*true_BT.shape, _FRAME)
@@ -79,16 +80,6 @@ class RecurrentJudge(nn.Module):
         clip_BF = torch.cat([last_BF, first_BF], dim=-1)
         logits = {n: head(clip_BF) for n, head in zip(self.names, self.heads, strict=True)}
         return Verdict(logits, clip_BF)
-
-
-def _pieces(x_BT: Tensor, lengths_B: Tensor, shortest: int) -> tuple[Tensor, Tensor]:
-    """A piece of every sequence, of a length drawn for the batch, and their true lengths."""
-    length = int(torch.randint(min(shortest, x_BT.shape[1]), x_BT.shape[1] + 1, ()))
-    spare_B = (lengths_B - length).clamp(min=0)
-    start_B = (torch.rand(len(x_BT), device=x_BT.device) * (spare_B + 1)).long()
-    steps_BT = start_B[:, None] + torch.arange(length, device=x_BT.device)
-    rows_B1 = torch.arange(len(x_BT), device=x_BT.device)[:, None]
-    return x_BT[rows_B1, steps_BT], lengths_B.clamp(max=length)
 
 
 def _convolutions(shape: tuple[int, ...], channels: int) -> nn.Sequential:

@@ -27,6 +27,7 @@ from genzoo_rwae.codes import (
 from genzoo_rwae.components import Use, hookimpl, model, wired_of
 from genzoo_rwae.draws import shared_draws
 from genzoo_rwae.errors import OptionError
+from genzoo_rwae.padding import random_windows
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae.spec.part import Part
@@ -51,6 +52,8 @@ class Rwae(SequenceModel):
         dynamic: the dynamic codes.
         action: a categorical action, of which only the number of classes is known.
         decoder: codes to frames.
+        window: steps in a row that training sees of a sequence, from a place drawn anew each time;
+            null: all of them. Everything else sees whole sequences.
         decoded: steps of a sequence that are decoded in a training step, drawn anew each time; they
             stand for all. Null decodes all. Needs a decoder that draws every frame by itself.
 
@@ -71,9 +74,11 @@ class Rwae(SequenceModel):
         dynamic: DynamicPart = DynamicPart(),
         action: ActionPart | None = None,
         decoder: Annotated[Callable[..., Any], Use("decoder")] = LstmDecoder,
+        window: PositiveInt | None = None,
         decoded: PositiveInt | None = None,
     ) -> None:
         super().__init__(info)
+        self.window = window
         self.static, self.dynamic, self.action = static, dynamic, action
         self.actions = action.count if action else 0
         changes = {
@@ -120,6 +125,14 @@ class Rwae(SequenceModel):
             )
         return prior(self.dynamic.size, self.action.count)  # type: ignore[no-any-return]
 
+    def window_of(
+        self, x_BT: Tensor, lengths_B: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """All steps, or `window` of them in training."""
+        if not self.training or not self.window or self.window >= x_BT.shape[1]:
+            return super().window_of(x_BT, lengths_B, generator)
+        return random_windows(x_BT, lengths_B, self.window, generator)
+
     def decoded_steps(self, length: int, generator: torch.Generator | None) -> Tensor:
         """All steps, or `decoded` of them in training."""
         if not self.training or not self.decoded or self.decoded >= length:
@@ -144,24 +157,35 @@ class Rwae(SequenceModel):
         self, x_BT: Tensor, lengths_B: Tensor, draw: Draw
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What the static head sees, what the dynamic head sees, and the first one's lengths."""
-        static_BT, dynamic_BT, static_lengths_B = x_BT, x_BT, lengths_B
-        if self.training:
-            static_BT, static_lengths_B = frames_seen(
-                self.static.frames, self.static.keep, x_BT, lengths_B, draw.generator
-            )
-            for augment in self.dynamic.augment:
-                dynamic_BT = augment(dynamic_BT, draw.generator)
-        elif self.static.frames == "one":
-            static_BT, static_lengths_B = x_BT[:, :1], torch.ones_like(lengths_B)
+        static_BT, static_lengths_B = self._static_view(x_BT, lengths_B, draw)
+        dynamic_BT = self._dynamic_view(x_BT, draw)
         same = static_BT is dynamic_BT
-        if self.info.missing:
-            static_BT = with_presence(static_BT)
-            dynamic_BT = static_BT if same else with_presence(dynamic_BT)
+        static_BT = self._shown_to_nets(static_BT)
+        dynamic_BT = static_BT if same else self._shown_to_nets(dynamic_BT)
         encoders = self._encoder_of("static"), self._encoder_of("dynamic")
         features_BTH: Tensor = encoders[0](static_BT, static_lengths_B)
         if same and encoders[0] is encoders[1]:
             return features_BTH, features_BTH, static_lengths_B
         return features_BTH, encoders[1](dynamic_BT, lengths_B), static_lengths_B
+
+    def _static_view(self, x_BT: Tensor, lengths_B: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """The frames that the static head may see, and how many they are."""
+        if self.training:
+            static = self.static
+            return frames_seen(static.frames, static.keep, x_BT, lengths_B, draw.generator)
+        if self.static.frames == "one":
+            return x_BT[:, :1], torch.ones_like(lengths_B)
+        return x_BT, lengths_B
+
+    def _dynamic_view(self, x_BT: Tensor, draw: Draw) -> Tensor:
+        """The frames as the dynamic head may see them."""
+        if self.training:
+            for augment in self.dynamic.augment:
+                x_BT = augment(x_BT, draw.generator)
+        return x_BT
+
+    def _shown_to_nets(self, x_BT: Tensor) -> Tensor:
+        return with_presence(x_BT) if self.info.missing else x_BT
 
     @property
     def _tells_prior(self) -> bool:

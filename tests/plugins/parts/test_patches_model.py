@@ -1,0 +1,199 @@
+"""R-WAE of things that move about: drawn and read where they are.
+
+Shapes: B batch, T time, K things, S static codes of a thing, M dynamic codes, L places along an
+axis, P a patch's side.
+"""
+
+from functools import partial
+
+import pytest
+import torch
+from genzoo_rwae_plugins.encoders.recurrent import FrameEncoder
+from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
+from genzoo_rwae_plugins.frames.mlp import MlpFrameEncoder
+from genzoo_rwae_plugins.models.parts import DynamicPart, StaticPart
+from genzoo_rwae_plugins.models.patches import PatchesRwae, placed
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from genzoo_rwae import DataInfo
+from genzoo_rwae.codes import Draw
+from genzoo_rwae.errors import OptionError
+from genzoo_rwae.sequence_model import Latents
+
+SHAPE = (3, 12, 14)
+READS = partial(FrameEncoder, frames=partial(MlpFrameEncoder, hidden=6, width=5))
+
+
+def made(shape=SHAPE, size=4, **options):
+    torch.manual_seed(0)
+    return PatchesRwae(
+        DataInfo(frame_shape=shape, length=3, bounded=True),
+        encoder=READS,
+        static=StaticPart(size=size, encoder=READS),
+        dynamic=DynamicPart(size=3),
+        **{
+            "side": 8,
+            "hidden": 6,
+            "patches": partial(ConvFrameDecoder, channels=2, norm="none"),
+            **options,
+        },
+    ).eval()
+
+
+class Shown(nn.Module):
+    """Draws the given patches [K, C, P, P], after softplus, whatever it is told."""
+
+    def __init__(self, patches):
+        super().__init__()
+        self.drawn = nn.Parameter(patches.expm1().log())
+
+    def forward(self, h_NH):
+        return self.drawn.repeat(len(h_NH) // len(self.drawn), 1, 1, 1)
+
+
+def told(model, places):
+    """Let the things be at (row, column), for certain, whatever z^m says."""
+    decoder = model.decoder
+    for axis, layer in enumerate(decoder.places):
+        logits_KL = torch.full((decoder.objects, layer.out_features // decoder.objects), -1e4)
+        for k, place in enumerate(places):
+            logits_KL[k, place[axis]] = 0
+        nn.init.zeros_(layer.weight)
+        layer.bias.data = logits_KL.flatten()
+
+
+def posterior(model, x_BT):
+    lengths_B = torch.full((len(x_BT),), x_BT.shape[1])
+    with torch.no_grad():
+        return model.encode(x_BT, lengths_B).static
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**16))
+def test_a_rows_place_is_that_of_the_first_row_and_its_own(places, side, seed):
+    p_L = torch.rand(places, generator=torch.Generator().manual_seed(seed))
+    spread_PY = placed(p_L, side)
+    assert spread_PY.shape == (side, places + side - 1)
+    for p in range(side):
+        for y in range(places + side - 1):
+            expected = p_L[y - p] if 0 <= y - p < places else torch.tensor(0.0)
+            assert spread_PY[p, y] == expected
+
+
+def test_patches_lie_where_they_are_told_and_add_up_over_the_ground():
+    patches = 0.5 + torch.rand(2, 3, 8, 8)
+    model = made(patches=lambda width, shape: Shown(patches))
+    told(model, [(0, 6), (3, 2)])
+    expected = torch.full(SHAPE, -4.0)
+    expected[:, 0:8, 6:14] += patches[0]
+    expected[:, 3:11, 2:10] += patches[1]
+    frames = model.decode(Latents(torch.randn(2, 4), torch.randn(2, 3, 3)))
+    torch.testing.assert_close(frames, expected.sigmoid().expand(2, 3, *SHAPE))
+
+
+def test_what_is_read_is_what_is_there():
+    model, x_BT = made(), torch.rand(2, 3, *SHAPE)
+    told(model, [(0, 6), (3, 2)])
+    read = model.decoder.read(x_BT, torch.randn(2, 3, 3))
+    assert read.shape == (4, 3, 3, 8, 8)
+    torch.testing.assert_close(read[0::2], x_BT[..., 0:8, 6:14])
+    torch.testing.assert_close(read[1::2], x_BT[..., 3:11, 2:10])
+
+
+def test_a_things_code_sees_the_thing_alone():
+    model, x_BT = made(), torch.rand(2, 3, *SHAPE)
+    told(model, [(0, 6), (4, 0)])
+    law, x_BT = posterior(model, x_BT), x_BT.clone()
+    x_BT[..., 8:12, 0:6] = 0  # where the second is, and the first is not
+    changed = posterior(model, x_BT).mean != law.mean
+    assert changed.tolist() == [[False, False, True, True]] * 2
+
+
+def test_a_thing_has_the_same_code_wherever_it_is():
+    model = made(objects=1)
+    thing, codes = torch.rand(2, 1, 3, 8, 8), []
+    for row, column in ((0, 6), (4, 1)):
+        x_BT = torch.rand(2, 3, *SHAPE)
+        x_BT[..., row : row + 8, column : column + 8] = thing
+        told(model, [(row, column)])
+        codes.append(posterior(model, x_BT).mean)
+    torch.testing.assert_close(*codes)
+    assert not torch.allclose(codes[0][0], codes[0][1])
+
+
+def test_dynamic_codes_move_things_and_do_not_change_them():
+    """All that z^m can change is where: brightness is neither made nor lost within the frame."""
+    model = made(shape=(1, 16, 16), objects=1)
+    static_BS = torch.randn(1, 4).expand(8, -1)
+    x_BT = model.decode(Latents(static_BS, 3 * torch.randn(8, 3, 3)))
+    light_BT = (x_BT.logit() - model.decoder.ground).sum((2, 3, 4))
+    assert light_BT.std() < 1e-4 * light_BT.mean()
+    assert x_BT.std((0, 1)).max() > 1e-3
+    other = model.decode(Latents(static_BS + 1, torch.zeros(8, 3, 3)))
+    other_BT = (other.logit() - model.decoder.ground).sum((2, 3, 4))
+    assert (other_BT - light_BT).abs().min() > 1e-3 * light_BT.mean()
+
+
+@pytest.mark.parametrize("objects", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 14)], ids=str)
+def test_frames_have_the_frames_shape_and_every_parameter_a_gradient(objects, shape, gradients):
+    model = made(shape=shape, objects=objects, size=6).train()
+    x_BT = torch.rand(2, 5, *shape)
+    passed = model(x_BT, torch.tensor([5, 4]), torch.Generator().manual_seed(0))
+    assert passed.x_hat_BK.shape == x_BT.shape
+    only_prior = [name for name, _ in model.named_parameters() if "prior" in name]
+    for name, gradient in gradients(model, passed.x_hat_BK).items():
+        if name in only_prior:
+            continue
+        assert gradient.isfinite().all(), name
+        whole = shape[1:] == (8, 8)  # there is but one place: nothing to learn about it
+        about_places = name.startswith(("decoder.where", "decoder.places", "encoder", "dynamic"))
+        assert (gradient.abs().max() > 0) != (whole and about_places), name
+
+
+def test_places_and_patches_are_learnt_from_frames_alone():
+    """Spots here and there: they are found, and told apart from where they are."""
+    torch.manual_seed(1)
+    model = made(shape=(1, 16, 16), objects=1, hidden=32).train()
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    lengths_B = torch.full((16,), 3)
+
+    def batch():
+        x_BT = torch.zeros(16, 3, 1, 16, 16)
+        bright_B = torch.rand(16)
+        for b, t in torch.cartesian_prod(torch.arange(16), torch.arange(3)).tolist():
+            row, column = torch.randint(9, (2,)).tolist()
+            x_BT[b, t, 0, row + 2 : row + 6, column + 2 : column + 6] = 0.4 + 0.6 * bright_B[b]
+        return x_BT
+
+    for step in range(400):
+        x_BT = batch()
+        passed = model(x_BT, lengths_B, torch.Generator().manual_seed(step))
+        loss = (passed.x_hat_BK - x_BT).square().sum((2, 3, 4)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.5 * x_BT.square().sum((2, 3, 4)).mean()
+
+
+def test_codes_are_drawn_in_training_and_means_otherwise():
+    model, x_BT = made(), torch.rand(2, 3, *SHAPE)
+    lengths_B = torch.tensor([3, 2])
+    codes = model.infer(x_BT, lengths_B, Draw(torch.Generator().manual_seed(0)))
+    assert codes.static.sample.shape == (2, 4)
+    assert codes.static.prior.mean.shape == (2, 4)
+    assert not torch.equal(codes.static.sample, codes.static.posterior.mean)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "words"),
+    [
+        ((5,), {}, "wants images"),
+        ((1, 6, 20), {}, "patches of 8 pixels in frames of 6 x 20; wanted 6"),
+        (SHAPE, {"objects": 3}, "a static code of 4 for 3 things; wanted a multiple of 3"),
+    ],
+)
+def test_what_it_cannot_share_out_or_draw_on_is_refused(shape, options, words):
+    with pytest.raises(OptionError, match=words):
+        made(shape=shape, **options)
