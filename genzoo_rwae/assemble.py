@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from genzoo_rwae.codes import Categorical, Codes
-from genzoo_rwae.errors import OptionError, SpecError
+from genzoo_rwae.errors import GenzooWarning, OptionError, SpecError
 from genzoo_rwae.objective import NotFiniteError, Objective, law_of, takes_laws
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import DataInfo, Split
@@ -140,6 +141,14 @@ def _check_actions(spec: Spec, model: SequenceModel) -> None:
             "take one for categorical laws, as categorical-kl, or one for samples, as mmd",
             "objective.action",
         )
+    unsaid = term is None and "objective.action" not in spec.places
+    if model.actions and unsaid and objective.labels is None:
+        said = (
+            f"the model has {model.actions} actions and the objective no term for them: nothing "
+            "then has them used alike; give objective.action, as {use: categorical-kl}, or say "
+            "objective.action: null if that is what you want"
+        )
+        warnings.warn(GenzooWarning(said), stacklevel=3)
     labels = objective.labels
     if labels is None:
         return

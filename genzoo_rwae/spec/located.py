@@ -90,9 +90,7 @@ def find_spec(reference: str | Path) -> Path:
         name = text.removeprefix("zoo:").removesuffix(".yaml")
         if name in known:
             return known[name]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean 'zoo:{close[0]}'? " if close else ""
-        raise SpecError(f"no spec of the zoo is called '{name}'; {hint}known: {', '.join(known)}")
+        raise SpecError(f"no spec of the zoo is called '{name}'; {_one_of_the_zoo(name)}")
     path = home(Path(text))
     try:
         if path.is_dir() and (path / "spec.yaml").is_file():
@@ -103,9 +101,16 @@ def find_spec(reference: str | Path) -> Path:
     except OSError:
         pass  # a name that no file can have
     raise SpecError(
-        f"{shown(text, 300)}: there is no such spec; wanted a YAML file, or zoo:NAME "
-        f"(known: {', '.join(zoo_specs())})"
+        f"{shown(text, 300)}: there is no such spec; wanted a YAML file, or zoo:NAME: "
+        f"{_one_of_the_zoo(path.stem)}"
     )
+
+
+def _one_of_the_zoo(name: str) -> str:
+    """The one that may have been meant, and where all of them are told."""
+    close = difflib.get_close_matches(name, zoo_specs(), n=1)
+    hint = f"did you mean 'zoo:{close[0]}'? " if close else ""
+    return f"{hint}`genzoo list` names all of them"
 
 
 def read_yaml(path: Path) -> Located:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -408,7 +409,8 @@ class Trainer:
         raise self._alike(
             InterruptedRunError(
                 f"stopped by {signal.Signals(number).name} at step {self.step}; the state is "
-                f"saved. Go on with the same command: genzoo build ... -o {self.run.path}",
+                "saved, and the same command goes on from it, or this one: genzoo build "
+                f"{shlex.quote(str(self.run.path))} -o {shlex.quote(str(self.run.path))}",
                 number,
             )
         )

@@ -545,9 +545,13 @@ def test_a_very_long_line_is_cut(tiny: str, problem):
 # -- files that are not there -------------------------------------------------------------------
 
 
-def test_a_spec_that_is_not_there_is_said_with_what_the_zoo_has(zoo: Zoo):
-    with pytest.raises(SpecError, match=r"gone\.yaml: there is no such spec.*zoo:NAME.*quickstart"):
-        load_spec("gone.yaml", zoo=zoo)
+@pytest.mark.parametrize(
+    ("reference", "hint"), [("gone.yaml", "zoo:NAME: `"), ("quickstart", "did you mean 'zoo:quick")]
+)
+def test_a_spec_that_is_not_there_is_said_with_where_the_zoo_is_told(zoo: Zoo, reference, hint):
+    with pytest.raises(SpecError, match=f"{reference}: there is no such spec.*{hint}") as caught:
+        load_spec(reference, zoo=zoo)
+    assert "`genzoo list` names all of them" in str(caught.value)
 
 
 def test_a_misspelt_spec_of_the_zoo_gets_a_suggestion(zoo: Zoo):

@@ -3,6 +3,7 @@
 Shapes: B batch, T time, A number of actions.
 """
 
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -21,6 +22,7 @@ from genzoo_rwae_plugins.priors.lstm import LstmPrior
 from genzoo_rwae import DataInfo, SpecError, Zoo, load_spec
 from genzoo_rwae.assemble import assemble
 from genzoo_rwae.codes import ActionCode, Categorical, Latents, draw_mean, draw_sample
+from genzoo_rwae.errors import GenzooWarning
 from genzoo_rwae.objective.terms import labels_term
 from genzoo_rwae.sequences import Factor
 from genzoo_rwae.training.randomness import shown_labels
@@ -254,6 +256,23 @@ def problem_of(tmp_path, *settings, text=SPEC):
 )
 def test_what_does_not_fit_is_said_at_its_place(tmp_path, settings, said):
     assert said in problem_of(tmp_path, *settings)
+
+
+@pytest.mark.parametrize(
+    ("objective", "warned"),
+    [("", True), ("  action: null\n", False), ("  labels: {factor: path}\n", False)],
+)
+def test_actions_that_nothing_keeps_in_use_are_told_unless_it_is_meant(tmp_path, objective, warned):
+    path = tmp_path / "acting.yaml"
+    path.write_text(
+        SPEC.replace("  action: {use: mmd, weight: 1}\n", objective + "  static: null\n")
+    )
+    info = DataInfo((1, 8, 8), 4, True, (Factor("path", ("a", "b"), "dynamic"),))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assemble(load_spec(path, zoo=Zoo()), info)
+    said = [str(w.message) for w in caught if issubclass(w.category, GenzooWarning)]
+    assert ["objective no term for them" in line for line in said] == [True] * warned
 
 
 def test_labels_without_actions_and_with_too_few_are_refused(tmp_path):

@@ -51,7 +51,7 @@ def long_samples(
         length: T, frames of a sample.
         window: frames that the judge sees at once; null takes as many as training sequences have.
             With 1, every frame is judged by itself: that wants a judge that learnt single frames
-            (`shortest: 1` of `recurrent`).
+            (`pooled`, or `shortest: 1` of `recurrent`).
         seed: of the samples.
 
     Source: samples of 100 frames as in arXiv 2101.07496, which shows them and measures none.
