@@ -122,8 +122,8 @@ def _check_actions(spec: Spec, model: SequenceModel) -> None:
     for name in ("action", "labels"):
         if getattr(objective, name) and not model.actions:
             raise PlacedOptionError(
-                "the model has no actions; give it some, as model.action: {count: 9}, or leave "
-                f"objective.{name} out",
+                "the model has no actions; give it some, as model.action: {count: 9} of rwae, or "
+                f"leave objective.{name} out",
                 f"objective.{name}",
             )
     for name in ("static", "dynamic", "independence"):

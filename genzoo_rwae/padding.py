@@ -1,4 +1,4 @@
-"""Padding, told from true steps by the lengths of the sequences; and parts without it.
+"""Padding, told from true steps by the lengths of the sequences; windows that heed it.
 
 Shapes: B batch, T time, H features.
 """
@@ -52,16 +52,29 @@ def mean_of_steps(x_BTH: Tensor, lengths_B: Tensor) -> Tensor:
 def random_windows(
     x_BT: Tensor, lengths_B: Tensor, steps: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """So many steps in a row of every sequence, from a place drawn for each, and their lengths.
+    """Steps in a row of every sequence, beginning at a place drawn for each among its true ones.
 
-    Shorter sequences are seen whole, from their start.
+    Sequences that are shorter than the window are seen whole, from their start, with padding.
 
     Args:
         x_BT: [B, T, ...].
         lengths_B: true lengths.
-        steps: of a window; no more than T.
+        steps: W, of a window.
         generator: of the places.
+
+    Returns:
+        [B, W, ...], and how many steps of each window are true.
+
+    Raises:
+        ValueError: a window is longer than T.
+
+    >>> x_BT = torch.arange(8).reshape(2, 4)
+    >>> windows_BW, lengths_B = random_windows(x_BT, torch.tensor([3, 1]), 3, None)
+    >>> windows_BW.tolist(), lengths_B.tolist()
+    ([[0, 1, 2], [4, 5, 6]], [3, 1])
     """
+    if steps > x_BT.shape[1]:
+        raise ValueError(f"windows of {steps} steps in sequences of {x_BT.shape[1]}")
     room_B = (lengths_B - steps).clamp_min(0)
     u_B = uniform_draws((len(x_BT),), generator).to(lengths_B.device)
     start_B = (u_B * (room_B + 1)).floor().to(lengths_B.dtype)

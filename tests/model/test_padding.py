@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from genzoo_rwae import mean_of_steps, true_steps
+from genzoo_rwae.padding import random_windows
 
 LENGTHS = torch.tensor([4, 1, 3])
 
@@ -28,3 +29,21 @@ def test_the_mean_of_steps_is_that_of_every_row_without_its_padding():
     found_BH = mean_of_steps(x_BTH, LENGTHS)
     for x_TH, n, found_H in zip(x_BTH, LENGTHS.tolist(), found_BH, strict=True):
         torch.testing.assert_close(found_H, x_TH[:n].mean(0))
+
+
+def test_windows_are_true_steps_in_a_row_and_begin_anywhere():
+    x_BT = 10 * torch.arange(3)[:, None] + torch.arange(4)
+    starts = set()
+    for seed in range(30):
+        generator = torch.Generator().manual_seed(seed)
+        windows_BW, lengths_B = random_windows(x_BT, LENGTHS, 2, generator)
+        assert windows_BW.shape == (3, 2)
+        assert lengths_B.tolist() == [2, 1, 2]
+        assert torch.equal(windows_BW[:, 1], windows_BW[:, 0] + 1)
+        starts |= {(row, int(first) - 10 * row) for row, first in enumerate(windows_BW[:, 0])}
+    assert starts == {(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1)}
+
+
+def test_a_window_longer_than_the_batch_is_refused():
+    with pytest.raises(ValueError, match="windows of 5 steps in sequences of 4"):
+        random_windows(torch.zeros(3, 4), LENGTHS, 5, None)

@@ -43,13 +43,13 @@ class PatchesRwae(Rwae):
     say, which are made of z^m_t alone. Patches brighten and add up where they overlap.
     Inference: Q(z^m_t | z^m_<t, x_t) first, as `rwae` does it, then for every thing
     Q(z^c_k | x_1:T, z^m_1:T) from what is read at its places, by the same distributions. Whatever
-    moves, its patches are read as if it stood still: from whole frames, z^c is learnt so slowly
-    that digits stay blurred.
+    moves, its patches are read as if it stood still. There are no actions.
 
     Args:
-        encoder: frames to features, for the dynamic head.
-        static: the static code; `size` is that of all things together, head and `encoder` are
-            shared by them. The encoder sees patches [B, T, C, P, P]; null: `frame`.
+        encoder: frames to features, for the dynamic head; and one like it, of its own weights, for
+            patches.
+        static: the static code; `size` is that of all things together, its head and encoder are
+            shared by them. `encoder` sees patches [B, T, C, P, P]; null: one like the model's.
         dynamic: the dynamic codes.
         objects: K, things in a sequence.
         side: P, of a square patch in pixels; all places are whole patches within the frame. Null
@@ -92,14 +92,14 @@ class PatchesRwae(Rwae):
                 f"{objects}: every thing has its share",
                 option="static.size",
             )
-        share, encoder_of_patches = static.size // objects, static.encoder or FrameEncoder
+        share, encoder_of_patches = static.size // objects, static.encoder or encoder
 
         def decoder(codes: int, frame_shape: tuple[int, ...]) -> nn.Module:
             return _Patches(share, codes - static.size, frame_shape, objects, side, hidden, patches)
 
         of_patches = replace(
             static,
-            head=lambda features, _size: static.head(features, share),
+            head=lambda features, _: static.head(features, share),
             encoder=lambda frame_shape: encoder_of_patches((frame_shape[0], side, side)),
         )
         super().__init__(
@@ -110,6 +110,7 @@ class PatchesRwae(Rwae):
             decoder=decoder,
             window=window,
         )
+        self.static = static
 
     def infer(self, x_BT: Tensor, lengths_B: Tensor, draw: Draw) -> Codes:
         """Codes of a batch of floats [B, T, C, Y, X] beside their priors: z^m, then z^c."""
@@ -127,9 +128,10 @@ class PatchesRwae(Rwae):
     ) -> DiagonalGaussian:
         """Q(z^c | x_1:T, z^m_1:T) over [B, K S]: every thing by itself, by the same nets."""
         objects = self.decoder.objects
-        read_NT = self.decoder.read(self._shown_to_nets(x_BT), z_BTM)  # N: things of all sequences
+        read_BTK = self.decoder.read(self._shown_to_nets(x_BT), z_BTM)
+        read_BTK, lengths_B = self._static_view(read_BTK, lengths_B, draw)
+        read_NT = rearrange(read_BTK, "b t k ... -> (b k) t ...")  # N: things of all sequences
         lengths_N = lengths_B.repeat_interleave(objects)
-        read_NT, lengths_N = self._static_view(read_NT, lengths_N, draw)
         law = self.static_head(self._encoder_of("static")(read_NT, lengths_N), lengths_N)
         mean_BS, log_variance_BS = (
             rearrange(of_things_NS, "(b k) s -> b (k s)", k=objects)
@@ -186,12 +188,12 @@ class _Patches(nn.Module):
         return rearrange(shown_NCYX + self.ground, "(b t) c y x -> b t c y x", b=batch)
 
     def read(self, x_BT: Tensor, z_BTM: Tensor) -> Tensor:
-        """What is at the things' places: frames [B, T, C, Y, X] to [B K, T, C, P, P]."""
+        """What is at the things' places: frames [B, T, C, Y, X] to [B, T, K, C, P, P]."""
         rows_NKPY, columns_NKPX = self.spread(z_BTM)
         x_NCYX = rearrange(x_BT, "b t c y x -> (b t) c y x")
         of_rows = einsum(rows_NKPY, x_NCYX, "n k p y, n c y x -> n k c p x")
         read = einsum(of_rows, columns_NKPX, "n k c p x, n k q x -> n k c p q")
-        return rearrange(read, "(b t) k c p q -> (b k) t c p q", b=len(x_BT))
+        return rearrange(read, "(b t) k c p q -> b t k c p q", b=len(x_BT))
 
     def spread(self, z_BTM: Tensor) -> tuple[Tensor, Tensor]:
         """Where the rows [N, K, P, Y] and the columns [N, K, P, X] of patches are, at all steps."""

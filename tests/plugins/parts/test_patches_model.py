@@ -4,6 +4,7 @@ Shapes: B batch, T time, K things, S static codes of a thing, M dynamic codes, L
 axis, P a patch's side.
 """
 
+import pickle
 from functools import partial
 
 import pytest
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from genzoo_rwae import DataInfo
-from genzoo_rwae.codes import Draw
+from genzoo_rwae.codes import draw_mean, draw_sample
+from genzoo_rwae.draws import RowDraws
 from genzoo_rwae.errors import OptionError
 from genzoo_rwae.sequence_model import Latents
 
@@ -26,12 +28,12 @@ SHAPE = (3, 12, 14)
 READS = partial(FrameEncoder, frames=partial(MlpFrameEncoder, hidden=6, width=5))
 
 
-def made(shape=SHAPE, size=4, **options):
+def made(shape=SHAPE, size=4, frames="all", **options):
     torch.manual_seed(0)
     return PatchesRwae(
         DataInfo(frame_shape=shape, length=3, bounded=True),
         encoder=READS,
-        static=StaticPart(size=size, encoder=READS),
+        static=StaticPart(size=size, encoder=READS, frames=frames, keep=2),
         dynamic=DynamicPart(size=3),
         **{
             "side": 8,
@@ -96,9 +98,9 @@ def test_what_is_read_is_what_is_there():
     model, x_BT = made(), torch.rand(2, 3, *SHAPE)
     told(model, [(0, 6), (3, 2)])
     read = model.decoder.read(x_BT, torch.randn(2, 3, 3))
-    assert read.shape == (4, 3, 3, 8, 8)
-    torch.testing.assert_close(read[0::2], x_BT[..., 0:8, 6:14])
-    torch.testing.assert_close(read[1::2], x_BT[..., 3:11, 2:10])
+    assert read.shape == (2, 3, 2, 3, 8, 8)
+    torch.testing.assert_close(read[:, :, 0], x_BT[..., 0:8, 6:14])
+    torch.testing.assert_close(read[:, :, 1], x_BT[..., 3:11, 2:10])
 
 
 def test_a_things_code_sees_the_thing_alone():
@@ -177,13 +179,50 @@ def test_places_and_patches_are_learnt_from_frames_alone():
     assert loss < 0.5 * x_BT.square().sum((2, 3, 4)).mean()
 
 
-def test_codes_are_drawn_in_training_and_means_otherwise():
+def test_codes_are_samples_or_means_as_they_are_asked_for():
     model, x_BT = made(), torch.rand(2, 3, *SHAPE)
     lengths_B = torch.tensor([3, 2])
-    codes = model.infer(x_BT, lengths_B, Draw(torch.Generator().manual_seed(0)))
-    assert codes.static.sample.shape == (2, 4)
-    assert codes.static.prior.mean.shape == (2, 4)
-    assert not torch.equal(codes.static.sample, codes.static.posterior.mean)
+    drawn = model.infer(x_BT, lengths_B, draw_sample(torch.Generator().manual_seed(0)))
+    assert drawn.static.sample.shape == drawn.static.prior.mean.shape == (2, 4)
+    assert not torch.equal(drawn.static.sample, drawn.static.posterior.mean)
+    means = model.infer(x_BT, lengths_B, draw_mean)
+    assert torch.equal(means.static.sample, means.static.posterior.mean)
+    assert torch.equal(means.dynamic.sample, means.dynamic.posterior.mean)
+
+
+@pytest.mark.parametrize("frames", ["all", "shuffled", "subset", "one"])
+@pytest.mark.parametrize("window", [None, 2])
+def test_a_part_of_a_batch_is_seen_and_drawn_as_in_the_whole(frames, window):
+    """What several ranks count on: each passes its own rows."""
+    model = made(frames=frames, window=window).train()
+    x_BT, lengths_B = torch.rand(4, 3, *SHAPE), torch.tensor([3, 3, 2, 3])
+    whole = model(x_BT, lengths_B, torch.Generator().manual_seed(0))
+    rows = slice(1, 3)
+    draws = RowDraws(torch.Generator().manual_seed(0), rows, 4)
+    part = model(x_BT[rows], lengths_B[rows], draws)
+    for of_part, of_whole in (
+        (part.codes.static.sample, whole.codes.static.sample),
+        (part.codes.dynamic.sample, whole.codes.dynamic.sample),
+        (part.x_hat_BK, whole.x_hat_BK),
+    ):
+        torch.testing.assert_close(of_part, of_whole[rows])
+
+
+def test_it_is_pickled_and_keeps_what_the_spec_says():
+    model, x_BT = made(), torch.rand(2, 3, *SHAPE)
+    other = pickle.loads(pickle.dumps(model))
+    assert torch.equal(posterior(other, x_BT).mean, posterior(model, x_BT).mean)
+    assert model.static.encoder is READS
+
+
+def test_patches_are_read_by_nets_like_the_models_where_they_have_none_of_their_own():
+    model = PatchesRwae(DataInfo(SHAPE, 3, True), encoder=READS, static=StaticPart(size=4), side=8)
+    shapes = [
+        {n: p.shape for n, p in net.named_parameters()}
+        for net in (model.encoder, model.static_encoder)
+    ]
+    assert shapes[0].keys() == shapes[1].keys()
+    assert shapes[0] != shapes[1]  # frames here, patches there
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from genzoo_rwae_plugins.models.rwae import Rwae
 from genzoo_rwae_plugins.models.views import frames_seen, movement, with_presence
 
 from genzoo_rwae import DataInfo
-from genzoo_rwae.padding import random_windows
 
 VECTORS = {
     "encoder": partial(FrameEncoder, frames=MlpFrameEncoder),
@@ -64,20 +63,6 @@ def test_fewer_frames_are_true_ones_each_once(frames, most):
             assert set(steps) <= set(range(10 * row, 10 * row + int(LENGTHS[row])))
         found |= set(x_BT[0, :, 0].tolist())
     assert found == {0.0, 1.0, 2.0, 3.0}  # every frame has its turn
-
-
-def test_windows_are_true_steps_in_a_row_and_begin_anywhere():
-    starts = set()
-    for seed in range(40):
-        generator = torch.Generator().manual_seed(seed)
-        x_BT, lengths_B = random_windows(numbered(), LENGTHS, 2, generator)
-        assert x_BT.shape == (4, 2, 1)
-        assert lengths_B.tolist() == [2, 2, 1, 2]
-        for row, steps in enumerate(true_frames(x_BT, lengths_B)):
-            assert steps == [steps[0] + step for step in range(len(steps))]
-            assert set(steps) <= set(range(10 * row, 10 * row + int(LENGTHS[row])))
-            starts.add((row, int(steps[0]) - 10 * row))
-    assert starts == {(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (3, 0), (3, 1)}
 
 
 def test_training_alone_sees_windows():
