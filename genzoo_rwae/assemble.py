@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from genzoo_rwae.codes import Categorical, Codes
-from genzoo_rwae.errors import GenzooWarning, OptionError, SpecError
+from genzoo_rwae.errors import DataError, GenzooWarning, OptionError, SpecError
 from genzoo_rwae.objective import NotFiniteError, Objective, law_of, takes_laws
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import DataInfo, Split
@@ -42,11 +42,15 @@ def open_split(spec: Spec, split: Split) -> SequenceData:
     """One split of the spec's data.
 
     Raises:
-        DataError: the data are missing or malformed.
+        DataError: the data are missing or malformed; says where the spec asks for them.
         SpecError: the source's options contradict each other.
     """
-    with located(spec):
-        data: SequenceData = spec.data(split)
+    try:
+        with located(spec):
+            data: SequenceData = spec.data(split)
+    except DataError as error:
+        place = spec.place("data")
+        raise DataError(f"{place}: data: {error}" if place.file else str(error)) from error
     return data
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genzoo_rwae.assemble import assemble, open_split
-from genzoo_rwae.errors import SpecError
+from genzoo_rwae.errors import DataError, SpecError
 from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae.spec import load_spec
 from genzoo_rwae.zoo import Zoo
@@ -216,3 +216,13 @@ def test_sizes_that_no_memory_holds_are_a_problem_of_the_largest_number(
         assemble(spec, open_split(spec, "train").info)
     (problem,) = wrong.value.problems
     assert (problem.path, problem.hint) == ("model.dynamic.prior.hidden", "lower it")
+
+
+def test_data_that_are_not_there_are_told_with_where_the_spec_asks_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    asked = SPEC.replace("plugins: [./critics.py]\n", "").replace(
+        "{use: moving-shapes, batch: 4}", "{use: clips, path: none.npy}"
+    )
+    path.write_text(asked)
+    with pytest.raises(DataError, match=r"mine\.yaml:3:1: data: .*none\.npy: found nothing"):
+        open_split(load_spec(path, zoo=Zoo()), "train")
