@@ -112,6 +112,18 @@ def test_a_things_code_sees_the_thing_alone():
     assert changed.tolist() == [[False, False, True, True]] * 2
 
 
+def test_a_things_code_draws_the_thing_alone():
+    model, static_BS, dynamic_BTM = made(), torch.randn(2, 4), torch.randn(2, 3, 3)
+    told(model, [(0, 6), (4, 0)])
+    other_BS = static_BS.clone()
+    other_BS[:, 2:] += 1  # the second's
+    one_BT, other_BT = (model.decode(Latents(z, dynamic_BTM)) for z in (static_BS, other_BS))
+    changed_YX = (one_BT != other_BT).any(0).any(0).any(0)
+    assert changed_YX[4:12, 0:8].all()
+    changed_YX[4:12, 0:8] = False
+    assert not changed_YX.any()
+
+
 def test_a_thing_has_the_same_code_wherever_it_is():
     model = made(objects=1)
     thing, codes = torch.rand(2, 1, 3, 8, 8), []
@@ -197,6 +209,7 @@ def test_a_part_of_a_batch_is_seen_and_drawn_as_in_the_whole(frames, window):
     model = made(frames=frames, window=window).train()
     x_BT, lengths_B = torch.rand(4, 3, *SHAPE), torch.tensor([3, 3, 2, 3])
     whole = model(x_BT, lengths_B, torch.Generator().manual_seed(0))
+    assert whole.x_hat_BK.shape[1] == (window or 3)
     rows = slice(1, 3)
     draws = RowDraws(torch.Generator().manual_seed(0), rows, 4)
     part = model(x_BT[rows], lengths_B[rows], draws)

@@ -57,6 +57,14 @@ def test_padding_reaches_neither_features_nor_batch_statistics():
     assert one.frames[1].running_mean.abs().max() > 0
 
 
+def test_a_shorter_clip_is_judged_as_if_it_had_no_padding():
+    net, x_BT = make().eval(), torch.rand(3, 6, 1, 24, 24)
+    padded_BF = net(x_BT, LENGTHS).features_BF
+    for row, length in enumerate(LENGTHS.tolist()):
+        cut_BF = net(x_BT[row : row + 1, :length], torch.tensor([length])).features_BF
+        torch.testing.assert_close(padded_BF[row], cut_BF[0])
+
+
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [({}, {1, 2, 3, 4, 5, 6}), ({"shortest": 2, "longest": 4}, {2, 3, 4}), ({"longest": 1}, {1})],
