@@ -50,7 +50,9 @@ def open_split(spec: Spec, split: Split) -> SequenceData:
             data: SequenceData = spec.data(split)
     except DataError as error:
         place = spec.place("data")
-        raise DataError(f"{place}: data: {error}" if place.file else str(error)) from error
+        if place.file:  # the same error: its traceback tells whose it is
+            error.args = (f"{place}: data: {error}",)
+        raise
     return data
 
 

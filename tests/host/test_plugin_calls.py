@@ -221,7 +221,8 @@ def test_an_error_for_the_user_out_of_a_component_says_whose_it_is(
     path = write("none.py", text)
     ended = genzoo("check", write("s.yaml", tiny.replace("digits", "empty")), "-p", path)
     assert ended.code == 2
-    assert ended.err == f"genzoo: there is nothing here (raised by plugin 'none' ({path}))\n"
+    said = "s.yaml:3:1: data: there is nothing here"
+    assert ended.err == f"genzoo: {said} (raised by plugin 'none' ({path}))\n"
 
 
 def test_a_fault_in_another_file_of_a_package_is_laid_at_its_door(
