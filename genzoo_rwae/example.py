@@ -43,7 +43,7 @@ _PLACES_OF_TRAITS = {
 }
 # what has to be there as well
 _AROUND: dict[str, dict[str, object]] = {
-    "model.action.head": {"model.action.count": 8},
+    "model.action.head": {"model.action.count": 8, "objective.action": "categorical-kl"},
     "objective.action": {"model.action.count": 8},
     "model.decoder": {"model.decoded": None},  # some decoders cannot leave frames out
 }

@@ -29,9 +29,9 @@ class PooledJudge(nn.Module):
     """What is there, wherever it is: features of an image's greatest response, their mean in time.
 
     Three 4x4 convolutions of stride 2 and one of 3x3, each with batch norm; of every channel the
-    maximum over the frame, of these the mean over true steps, and of them a head per factor. It
-    learns what moving things are from far fewer sequences than `recurrent`, judges a single frame
-    as well as a long sequence, and knows nothing of order: it cannot tell movements apart.
+    maximum over the frame, of these the mean over true steps, and of them a head per factor. What
+    moves about need not be learnt at every place, and single frames are judged as sequences are;
+    of order it knows nothing, so that it cannot tell movements apart.
 
     Args:
         channels: of the first layer; they double with every layer.
