@@ -112,6 +112,14 @@ def test_a_things_code_sees_the_thing_alone():
     assert changed.tolist() == [[False, False, True, True]] * 2
 
 
+@pytest.mark.parametrize(("frames", "steps"), [("all", 3), ("subset", 2), ("one", 1)])
+def test_the_static_code_is_of_as_many_patches_of_a_thing_as_it_may_see(frames, steps):
+    model, seen = made(frames=frames).train(), []
+    model.static_encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
+    model(torch.rand(2, 3, *SHAPE), torch.tensor([3, 3]), torch.Generator().manual_seed(0))
+    assert seen == [(4, steps, 3, 8, 8)]
+
+
 def test_a_things_code_draws_the_thing_alone():
     model, static_BS, dynamic_BTM = made(), torch.randn(2, 4), torch.randn(2, 3, 3)
     told(model, [(0, 6), (4, 0)])
