@@ -36,6 +36,7 @@ def with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:
         "versions": versions(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
         "plugins": plugins,
         "data": info.as_json(),
     }

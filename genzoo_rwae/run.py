@@ -100,6 +100,7 @@ def build_spec(
     from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
     from genzoo_rwae.training.loop import Trainer
     from genzoo_rwae.training.sharding import check_cuttable
+    from genzoo_rwae.training.threads import settle_threads, threads_put_back
     from genzoo_rwae.training.trackers import results_of
 
     began = time.monotonic()
@@ -111,16 +112,19 @@ def build_spec(
     assembled = assemble(spec, info)
     for _ in zoo.call("genzoo_model_built", model=assembled.model, spec=spec):
         pass
-    spec = with_provenance(spec, info, zoo)
     # not before all is known to fit together: it is said once
     engine = launch(devices, shard_weights=shard_weights)
     ranks = ranks_of(engine)
     with ExitStack() as held:
+        held.enter_context(threads_put_back())
         with noticed_losses(ranks), located(spec):
             ranks.of_first(lambda: _check_ranks(spec, splits.train, ranks, shard_weights))
             if shard_weights:
                 ranks.of_first(lambda: check_cuttable(assembled.model, assembled.objective))
-            run = ranks.of_first(lambda: _prepared(folder, spec, held))
+            ranks.of_first(lambda: held.enter_context(locked(folder)))
+            settle_threads(spec, folder, assembled.model, splits.train, ranks)
+            spec = with_provenance(spec, info, zoo)
+            run = ranks.of_first(lambda: RunFolder.prepare(folder, spec))
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
             trainer = Trainer(
@@ -150,12 +154,6 @@ def build_spec(
         f"done in {seconds / 60:.1f} minutes; open [bold]{escape(str(page))}[/]", highlight=False
     )
     return model
-
-
-def _prepared(folder: Path, spec: Spec, held: ExitStack) -> RunFolder:
-    """The folder for a spec, locked until `held` is left."""
-    held.enter_context(locked(folder))
-    return RunFolder.prepare(folder, spec)
 
 
 def check(
@@ -249,14 +247,16 @@ def evaluate(
         CheckpointError, SpecError, DataError, PluginError: before anything is written.
     """
     from genzoo_rwae.report.compose import compose_report
+    from genzoo_rwae.training.threads import threads_of
 
     folder = RunFolder.open(run if on == "validation" else own_copy(Path(run)))
     zoo, console = zoo or Zoo(), console or Console(quiet=True)
     spec, chosen = with_metrics(load_spec(folder.spec, zoo=zoo), folder, metrics, settings, zoo)
     if on == "validation":
-        model, splits = load(folder.path, zoo=zoo), open_splits(spec)
-        return measure_apart(spec, chosen, model, splits, console)
-    with locked(folder.path):
+        with threads_of(spec):
+            model, splits = load(folder.path, zoo=zoo), open_splits(spec)
+            return measure_apart(spec, chosen, model, splits, console)
+    with locked(folder.path), threads_of(spec):
         folder.check_shown()
         model = load(folder.path, zoo=zoo)
         splits = open_splits(spec)

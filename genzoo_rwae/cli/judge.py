@@ -25,11 +25,12 @@ def add_to(app: typer.Typer) -> None:
         from genzoo_rwae.evaluation.reliability import on_real_data, strange_factors
         from genzoo_rwae.run import open_splits
         from genzoo_rwae.spec import load_spec
+        from genzoo_rwae.training.threads import threads_of
 
         session: Session = context.obj
         loaded = load_spec(spec, zoo=session.zoo, settings=settings or ())
         splits = open_splits(loaded)
-        with located(loaded):
+        with located(loaded), threads_of(loaded):
             trained = judge_for(loaded, splits, session.console)
         trained = trained.without(strange_factors(splits.train, splits.test))
         figures = on_real_data(trained, splits.test)

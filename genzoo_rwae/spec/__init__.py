@@ -46,6 +46,7 @@ _RESOLVED: dict[str, Any] = {
     "versions": dict[str, str],
     "command": str,
     "machine": str,
+    "threads": int,
     "plugins": dict[str, dict[str, str]],
     "data": dict[str, Any],
 }

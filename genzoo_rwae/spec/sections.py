@@ -205,7 +205,8 @@ class Train:
         precision: `bf16` runs the nets (never the penalties) in bfloat16 autocast; `auto` takes it
             where a short trial at the start finds it faster than float32.
         layout: memory layout of images; `auto` is channels-last.
-        threads: CPU threads; null leaves torch's choice.
+        threads: CPU threads; null tries a batch on one, two, four and so on, and takes more only
+            where they pay. A run goes on with those that it began with.
         compile: try torch.compile on the nets (never the penalties) when training starts, for up to
             a minute or so. What is faster in the trial is kept, and said; where nothing can be
             compiled the run goes on as it would without. On one rank alone.

@@ -5,9 +5,7 @@ Shapes: B batch, T time, K decoded steps, ... the frame.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,12 +15,11 @@ from genzoo_rwae.errors import shown
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import Batch
 from genzoo_rwae.training.precision import Execution
-from genzoo_rwae.training.randomness import step_generator
+from genzoo_rwae.training.trial import Forward, left_as_it_was, pass_seconds
 
 __all__ = ["CompiledPass", "faster_pass"]
 
 Say = Callable[[str], None]
-Forward = Callable[[Tensor, Tensor, torch.Generator, float], Pass]
 
 _BACKEND = "inductor"
 _WARM_UP = 3  # passes; the second is compiled anew, for a progress that is not always the same
@@ -85,7 +82,7 @@ def faster_pass(
         seed: of the draws.
         say: told what was found, in one line.
     """
-    with _left_as_it_was(model):
+    with left_as_it_was(model):
         try:
             compiled = CompiledPass(model, say)
             for number in range(_WARM_UP):
@@ -125,39 +122,9 @@ def _seconds(
     seed: int,
     number: int,
 ) -> float:
-    """Of one pass forwards and backwards; as in training, generator and progress are new ones."""
-    generator = step_generator(seed, "draws", number)
-    model.zero_grad(set_to_none=True)
-    _wait(execution.device)
-    began = time.perf_counter()
-    with execution.autocast():
-        passed = forward(batch.x_BT, batch.lengths_B, generator, number / (_WARM_UP + _ROUNDS))
-    # reaches every net: frames are decoded from all codes, the state is the prior's
-    loss = passed.x_hat_BK.square().mean() + passed.codes.dynamic.state.float().square().mean()
-    loss.backward()  # type: ignore[no-untyped-call]
-    _wait(execution.device)
-    return time.perf_counter() - began
-
-
-@contextmanager
-def _left_as_it_was(model: SequenceModel) -> Iterator[None]:
-    """Inside, a model may be passed to and fro: no gradient stays, and statistics come back."""
-    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            model.zero_grad(set_to_none=True)
-            with torch.no_grad():
-                for buffer, value in before:
-                    buffer.copy_(value)
-
-
-def _wait(device: str) -> None:
-    """Until a GPU has done what it was told."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    """Of one pass; as in training, generator and progress are new ones each time."""
+    progress = number / (_WARM_UP + _ROUNDS)
+    return pass_seconds(forward, model, batch, execution, seed, number, progress)
 
 
 def _reason(error: Exception) -> str:

@@ -70,8 +70,6 @@ def choose_execution(
             middle of a run are to go on as they began.
         sharded: weights are in shards, which lie contiguous; `auto` does as much.
     """
-    if train.threads:
-        torch.set_num_threads(train.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = train.precision
     if precision == "auto":
