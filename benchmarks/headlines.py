@@ -50,10 +50,10 @@ TAIL = """
 ## What a run chooses for itself
 
 Precision, layout of images and threads, by looking at the machine: bfloat16 where a short trial
-finds it faster, channels-last, and as many threads as pay: a batch is tried on one, two, four and so
-on, and twice as many are taken only where they are 1.25 times as fast. Beside a process that keeps
-a core busy they are not: every thread waits for the one that shares it. A run goes on with the
-precision and the threads that it was begun with. The first line of a run says them;
+finds it faster, channels-last, and as many threads as pay: a batch is tried on one, two, four and
+so on, and twice as many are taken only where they are 1.25 times as fast. Beside a process that
+keeps a core busy they are not: every thread waits for the one that shares it. A run goes on with
+the precision and the threads that it was begun with. The first line of a run says them;
 `train.precision`, `train.layout` and `train.threads` force them.
 
 `train.compile: true` has torch.compile try the nets before the first step. The run says what a
