@@ -36,7 +36,7 @@ from genzoo_rwae.training.step import Step
 NETS = "benchmarks/usual-nets.yaml"
 BATCHES = (16, 64, 256)
 PRECISIONS = ("float32", "bf16")
-SHAPES = ((100, 256, 64), (1, 2048, 64), (1, 4096, 64), (1, 65536, 64))  # T, n, d
+SHAPES = ((100, 256, 64), (1, 2048, 64), (1, 4096, 64), (1, 16384, 64))  # T, n, d
 BACKENDS = ("eager", "tiled", "triton")
 SECONDS = 1.0  # of repetitions of one measurement, at most
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import torch
 from einops import einsum, rearrange, repeat
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import pad, softplus
 
@@ -24,12 +24,14 @@ from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae_plugins.decoders.recurrent import FrameNet
 from genzoo_rwae_plugins.encoders.recurrent import FrameEncoder
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
+from genzoo_rwae_plugins.models.following import followed, reordered
 from genzoo_rwae_plugins.models.parts import DynamicPart, StaticPart
 from genzoo_rwae_plugins.models.rwae import Rwae
 from genzoo_rwae_plugins.models.views import movement
 
 __all__ = ["PatchesRwae", "placed"]
 
+_MOST_THINGS = 5  # whose 120 orders are tried at each step
 _SMALLEST = 8  # side of a patch that all nets read and draw
 _DARK = -4.0  # of the ground at the start, before squashing: 0.02
 
@@ -40,28 +42,31 @@ class PatchesRwae(Rwae):
 
     Generation: x_t = ground + Σ_k R_k patch_k C_kᵀ. A thing's patch is drawn from its own share of
     z^c; R_k and C_k spread it over rows and columns as independent distributions over its place
-    say, which are made of z^m_t alone. Patches brighten and add up where they overlap.
-    Inference: Q(z^m_t | z^m_<t, x_t) first, as `rwae` does it, then for every thing
-    Q(z^c_k | x_1:T, z^m_1:T) from what is read at its places, by the same distributions. Whatever
-    moves, its patches are read as if it stood still. There are no actions.
+    say, which are made of its own share of z^m_t alone, by one net for all things. Patches brighten
+    and add up where they overlap.
+    Inference: Q(z^m_t | z^m_<t, x_t) first, as `rwae` does it. Nothing in it says which thing is
+    which, so that two that meet may have changed names when they part; the shares of a step are
+    therefore put in the order in which places go on as they moved (see `followed`). Then for every
+    thing Q(z^c_k | x_1:T, z^m_1:T) from what is read at its places, by the same distributions.
+    Whatever moves, its patches are read as if it stood still. There are no actions.
 
     Args:
         encoder: frames to features, for the dynamic head; and one like it, of its own weights, for
             patches.
         static: the static code; `size` is that of all things together, its head and encoder are
             shared by them. `encoder` sees patches [B, T, C, P, P]; null: one like the model's.
-        dynamic: the dynamic codes.
+        dynamic: the dynamic codes; `size` likewise.
         objects: K, things in a sequence.
         side: P, of a square patch in pixels; all places are whole patches within the frame. Null
             takes half the frame's shorter side, and 8 where that is more.
-        hidden: width of two hidden layers on z^m_t before the places, and on z^c_k before the
-            patch.
+        hidden: width of two hidden layers on a thing's share of z^m_t before its places, and of
+            z^c before its patch.
         patches: the net that draws a patch [C, P, P].
         window: as of `rwae`.
 
     Raises:
-        OptionError: frames are no images or smaller than a patch, or the static code cannot be
-            shared out evenly.
+        OptionError: frames are no images or smaller than a patch, or a code cannot be shared out
+            evenly.
 
     Source: Han et al., ICLR 2021, arXiv 2101.07496, for codes and objective; to read and write
         through two banks of filters: Gregor et al., "DRAW", ICML 2015, arXiv 1502.04623, with free
@@ -79,23 +84,25 @@ class PatchesRwae(Rwae):
         encoder: Annotated[Callable[..., Any], Use("encoder")] = FrameEncoder,
         static: StaticPart = StaticPart(),
         dynamic: DynamicPart = DynamicPart(),
-        objects: PositiveInt = 2,
+        objects: Annotated[int, Field(ge=1, le=_MOST_THINGS)] = 2,
         side: PositiveInt | None = None,
         hidden: PositiveInt = 256,
         patches: FrameNet = ConvFrameDecoder,
         window: PositiveInt | None = None,
     ) -> None:
         side = _side(side, info.frame_shape)
-        if static.size % objects:
-            raise OptionError(
-                f"a static code of {static.size} for {objects} things; wanted a multiple of "
-                f"{objects}: every thing has its share",
-                option="static.size",
-            )
+        for code, size in (("static", static.size), ("dynamic", dynamic.size)):
+            if size % objects:
+                raise OptionError(
+                    f"a {code} code of {size} for {objects} things; wanted a multiple of "
+                    f"{objects}: every thing has its share",
+                    option=f"{code}.size",
+                )
         share, encoder_of_patches = static.size // objects, static.encoder or encoder
 
-        def decoder(codes: int, frame_shape: tuple[int, ...]) -> nn.Module:
-            return _Patches(share, codes - static.size, frame_shape, objects, side, hidden, patches)
+        def decoder(_: int, frame_shape: tuple[int, ...]) -> nn.Module:
+            moving = dynamic.size // objects
+            return _Patches(share, moving, frame_shape, objects, side, hidden, patches)
 
         of_patches = replace(
             static,
@@ -117,11 +124,20 @@ class PatchesRwae(Rwae):
         shown_BT = self._shown_to_nets(self._dynamic_view(x_BT, draw))
         features_BTH = self._encoder_of("dynamic")(shown_BT, lengths_B)
         moving_BTH = movement(self.dynamic.features, features_BTH, lengths_B)
-        z_BTM, path = self.dynamic_head(moving_BTH, lengths_B, draw)
+        z_BTM, path = self._followed(*self.dynamic_head(moving_BTH, lengths_B, draw))
         prior, state_BTH = self.dynamic_prior.along(z_BTM)
         posterior = self._static_posterior(x_BT, z_BTM, lengths_B, draw)
         static = StaticCode(draw(posterior), posterior, self.static_prior.law(len(x_BT)))
         return Codes(static, DynamicCode(z_BTM, path, prior, state_BTH))
+
+    def _followed(self, z_BTM: Tensor, path: DiagonalGaussian) -> tuple[Tensor, DiagonalGaussian]:
+        """The codes of things, and their laws, each thing keeping its share along a sequence."""
+        with torch.no_grad():
+            order_BTK = followed(self.decoder.where(path.mean))
+        mean_BTM, log_variance_BTM = (
+            reordered(of_things, order_BTK) for of_things in (path.mean, path.log_variance)
+        )
+        return reordered(z_BTM, order_BTK), DiagonalGaussian(mean_BTM, log_variance_BTM)
 
     def _static_posterior(
         self, x_BT: Tensor, z_BTM: Tensor, lengths_B: Tensor, draw: Draw
@@ -144,8 +160,8 @@ class _Patches(nn.Module):
     """Patches of K things, put onto an even ground, and read where they are.
 
     Args:
-        static: S, codes of a thing.
-        dynamic: M, codes of a step.
+        static: S, static codes of a thing.
+        dynamic: D, dynamic codes of a thing at a step.
         frame_shape: (C, Y, X).
         objects, side, hidden, patches: as of the model.
     """
@@ -163,10 +179,8 @@ class _Patches(nn.Module):
         super().__init__()
         depth, *sides = frame_shape
         self.objects, self.side, self.all_static = objects, side, objects * static
-        self.where = _hidden_layers(dynamic, hidden)
-        self.places = nn.ModuleList(
-            nn.Linear(hidden, objects * (whole - side + 1)) for whole in sides
-        )
+        self.moved = _hidden_layers(dynamic, hidden)
+        self.places = nn.ModuleList(nn.Linear(hidden, whole - side + 1) for whole in sides)
         self.what = _hidden_layers(static, hidden)
         self.patches = patches(hidden, (depth, side, side))
         self.ground = nn.Parameter(torch.full((depth, 1, 1), _DARK))
@@ -197,12 +211,22 @@ class _Patches(nn.Module):
 
     def spread(self, z_BTM: Tensor) -> tuple[Tensor, Tensor]:
         """Where the rows [N, K, P, Y] and the columns [N, K, P, X] of patches are, at all steps."""
-        h_NH = rearrange(self.where(z_BTM), "b t h -> (b t) h")
-        rows, columns = (
-            rearrange(axis(h_NH).float(), "n (k l) -> n k l", k=self.objects).softmax(-1)
-            for axis in self.places
-        )
-        return placed(rows, self.side), placed(columns, self.side)
+        rows_BTKL, columns_BTKL = self._places(z_BTM)
+        rows_NKL, columns_NKL = rows_BTKL.flatten(0, 1), columns_BTKL.flatten(0, 1)
+        return placed(rows_NKL, self.side), placed(columns_NKL, self.side)
+
+    def where(self, z_BTM: Tensor) -> Tensor:
+        """The mean row and column [B, T, K, 2] at which patches begin."""
+        of_axes = [
+            places_BTKL @ torch.arange(places_BTKL.shape[-1], device=z_BTM.device).float()
+            for places_BTKL in self._places(z_BTM)
+        ]
+        return torch.stack(of_axes, -1)
+
+    def _places(self, z_BTM: Tensor) -> list[Tensor]:
+        """For rows and for columns, the probabilities [B, T, K, L] of where patches begin."""
+        h_BTKH = self.moved(rearrange(z_BTM, "b t (k d) -> b t k d", k=self.objects))
+        return [axis(h_BTKH).float().softmax(-1) for axis in self.places]
 
 
 def _hidden_layers(codes: int, hidden: int) -> nn.Sequential:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from genzoo_rwae import DataInfo
-from genzoo_rwae.codes import draw_mean, draw_sample
+from genzoo_rwae.codes import DiagonalGaussian, draw_mean, draw_sample
 from genzoo_rwae.draws import RowDraws
 from genzoo_rwae.errors import OptionError
 from genzoo_rwae.sequence_model import Latents
@@ -28,13 +28,13 @@ SHAPE = (3, 12, 14)
 READS = partial(FrameEncoder, frames=partial(MlpFrameEncoder, hidden=6, width=5))
 
 
-def made(shape=SHAPE, size=4, frames="all", **options):
+def made(shape=SHAPE, size=4, dynamic=4, frames="all", **options):
     torch.manual_seed(0)
     return PatchesRwae(
         DataInfo(frame_shape=shape, length=3, bounded=True),
         encoder=READS,
         static=StaticPart(size=size, encoder=READS, frames=frames, keep=2),
-        dynamic=DynamicPart(size=3),
+        dynamic=DynamicPart(size=dynamic),
         **{
             "side": 8,
             "hidden": 6,
@@ -57,13 +57,13 @@ class Shown(nn.Module):
 
 def told(model, places):
     """Let the things be at (row, column), for certain, whatever z^m says."""
-    decoder = model.decoder
-    for axis, layer in enumerate(decoder.places):
-        logits_KL = torch.full((decoder.objects, layer.out_features // decoder.objects), -1e4)
-        for k, place in enumerate(places):
-            logits_KL[k, place[axis]] = 0
-        nn.init.zeros_(layer.weight)
-        layer.bias.data = logits_KL.flatten()
+    certain = [
+        nn.functional.one_hot(torch.tensor(on_axis), layer.out_features).float()
+        for on_axis, layer in zip(zip(*places, strict=True), model.decoder.places, strict=True)
+    ]
+    model.decoder._places = lambda z_BTM: [
+        places_KL.expand(*z_BTM.shape[:2], -1, -1) for places_KL in certain
+    ]
 
 
 def posterior(model, x_BT):
@@ -90,14 +90,14 @@ def test_patches_lie_where_they_are_told_and_add_up_over_the_ground():
     expected = torch.full(SHAPE, -4.0)
     expected[:, 0:8, 6:14] += patches[0]
     expected[:, 3:11, 2:10] += patches[1]
-    frames = model.decode(Latents(torch.randn(2, 4), torch.randn(2, 3, 3)))
+    frames = model.decode(Latents(torch.randn(2, 4), torch.randn(2, 3, 4)))
     torch.testing.assert_close(frames, expected.sigmoid().expand(2, 3, *SHAPE))
 
 
 def test_what_is_read_is_what_is_there():
     model, x_BT = made(), torch.rand(2, 3, *SHAPE)
     told(model, [(0, 6), (3, 2)])
-    read = model.decoder.read(x_BT, torch.randn(2, 3, 3))
+    read = model.decoder.read(x_BT, torch.randn(2, 3, 4))
     assert read.shape == (2, 3, 2, 3, 8, 8)
     torch.testing.assert_close(read[:, :, 0], x_BT[..., 0:8, 6:14])
     torch.testing.assert_close(read[:, :, 1], x_BT[..., 3:11, 2:10])
@@ -121,7 +121,7 @@ def test_the_static_code_is_of_as_many_patches_of_a_thing_as_it_may_see(frames, 
 
 
 def test_a_things_code_draws_the_thing_alone():
-    model, static_BS, dynamic_BTM = made(), torch.randn(2, 4), torch.randn(2, 3, 3)
+    model, static_BS, dynamic_BTM = made(), torch.randn(2, 4), torch.randn(2, 3, 4)
     told(model, [(0, 6), (4, 0)])
     other_BS = static_BS.clone()
     other_BS[:, 2:] += 1  # the second's
@@ -148,11 +148,11 @@ def test_dynamic_codes_move_things_and_do_not_change_them():
     """All that z^m can change is where: brightness is neither made nor lost within the frame."""
     model = made(shape=(1, 16, 16), objects=1)
     static_BS = torch.randn(1, 4).expand(8, -1)
-    x_BT = model.decode(Latents(static_BS, 3 * torch.randn(8, 3, 3)))
+    x_BT = model.decode(Latents(static_BS, 10 * torch.randn(8, 3, 4)))
     light_BT = (x_BT.logit() - model.decoder.ground).sum((2, 3, 4))
     assert light_BT.std() < 1e-4 * light_BT.mean()
     assert x_BT.std((0, 1)).max() > 1e-3
-    other = model.decode(Latents(static_BS + 1, torch.zeros(8, 3, 3)))
+    other = model.decode(Latents(20 * static_BS, torch.zeros(8, 3, 4)))
     other_BT = (other.logit() - model.decoder.ground).sum((2, 3, 4))
     assert (other_BT - light_BT).abs().min() > 1e-3 * light_BT.mean()
 
@@ -160,7 +160,7 @@ def test_dynamic_codes_move_things_and_do_not_change_them():
 @pytest.mark.parametrize("objects", [1, 3])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 14)], ids=str)
 def test_frames_have_the_frames_shape_and_every_parameter_a_gradient(objects, shape, gradients):
-    model = made(shape=shape, objects=objects, size=6).train()
+    model = made(shape=shape, objects=objects, size=6, dynamic=6).train()
     x_BT = torch.rand(2, 5, *shape)
     passed = model(x_BT, torch.tensor([5, 4]), torch.Generator().manual_seed(0))
     assert passed.x_hat_BK.shape == x_BT.shape
@@ -170,7 +170,7 @@ def test_frames_have_the_frames_shape_and_every_parameter_a_gradient(objects, sh
             continue
         assert gradient.isfinite().all(), name
         whole = shape[1:] == (8, 8)  # there is but one place: nothing to learn about it
-        about_places = name.startswith(("decoder.where", "decoder.places", "encoder", "dynamic"))
+        about_places = name.startswith(("decoder.moved", "decoder.places", "encoder", "dynamic"))
         assert (gradient.abs().max() > 0) != (whole and about_places), name
 
 
@@ -197,6 +197,52 @@ def test_places_and_patches_are_learnt_from_frames_alone():
         loss.backward()
         optimizer.step()
     assert loss < 0.5 * x_BT.square().sum((2, 3, 4)).mean()
+
+
+def test_a_things_places_are_told_by_its_own_dynamic_codes_alone():
+    model, z_BTM = made(), torch.randn(2, 3, 4)
+    other_BTM = z_BTM.clone()
+    other_BTM[..., 2:] += 1  # the second's
+    changed = (model.decoder.where(other_BTM) != model.decoder.where(z_BTM)).any(-1)
+    assert changed.tolist() == [[[False, True]] * 3] * 2
+    swapped = model.decoder.where(z_BTM.roll(2, -1))
+    torch.testing.assert_close(swapped, model.decoder.where(z_BTM).flip(2))  # by one net
+
+
+def test_where_a_thing_is_is_the_mean_place_of_its_first_row_and_column():
+    model, z_BTM = made(), torch.randn(1, 1, 4)
+    told(model, [(0, 6), (3, 2)])
+    assert model.decoder.where(z_BTM)[0, 0].tolist() == [[0, 6], [3, 2]]
+    half = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0])
+    model.decoder._places = lambda z_BTM: [half.expand(1, 1, 2, 5)] * 2
+    assert model.decoder.where(z_BTM)[0, 0].tolist() == [[2, 2], [2, 2]]
+
+
+class Unsorted(nn.Module):
+    """Tells the codes of both things, the other way round in the second half of a sequence."""
+
+    def __init__(self, path_BTM):
+        super().__init__()
+        self.path_BTM = path_BTM
+
+    def forward(self, features_BTH, lengths_B, draw):
+        law = DiagonalGaussian(self.path_BTM, self.path_BTM / 8)
+        return draw(law), law
+
+
+def test_things_keep_their_codes_and_laws_when_the_head_takes_one_for_the_other():
+    model = made().eval()
+    apart_BTM = torch.tensor([0.0, 0.1, 5.0, 5.1]) + 0.01 * torch.arange(3)[:, None]
+    places_BTK2 = apart_BTM[None].unflatten(-1, (2, 2))
+    model.decoder.where = lambda z_BTM: z_BTM.unflatten(-1, (2, 2))
+    mixed_BTM = apart_BTM[None].clone()
+    mixed_BTM[:, 1] = mixed_BTM[:, 1].roll(2, -1)
+    model.dynamic_head = Unsorted(mixed_BTM.expand(2, -1, -1))
+    codes = model.infer(torch.rand(2, 3, *SHAPE), torch.tensor([3, 3]), draw_mean)
+    expected = places_BTK2.flatten(2).expand(2, -1, -1)
+    assert torch.equal(codes.dynamic.sample, expected)
+    assert torch.equal(codes.dynamic.posterior.mean, expected)
+    assert torch.equal(codes.dynamic.posterior.log_variance, expected / 8)
 
 
 def test_codes_are_samples_or_means_as_they_are_asked_for():
@@ -252,6 +298,7 @@ def test_patches_are_read_by_nets_like_the_models_where_they_have_none_of_their_
         ((5,), {}, "wants images"),
         ((1, 6, 20), {}, "patches of 8 pixels in frames of 6 x 20; wanted 6"),
         (SHAPE, {"objects": 3}, "a static code of 4 for 3 things; wanted a multiple of 3"),
+        (SHAPE, {"dynamic": 3}, "a dynamic code of 3 for 2 things; wanted a multiple of 2"),
     ],
 )
 def test_what_it_cannot_share_out_or_draw_on_is_refused(shape, options, words):
