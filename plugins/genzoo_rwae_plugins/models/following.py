@@ -15,9 +15,10 @@ __all__ = ["followed", "reordered"]
 
 # an alpha-beta filter's: how much of what a place was off by its path, and its speed, take over
 _OF_PLACE, _OF_SPEED = 0.6, 0.5
+_STRAY = 5.0  # standard deviation of places about the path, where looks have a say as well
 
 
-def followed(places_BTKA: Tensor) -> Tensor:
+def followed(places_BTKA: Tensor, likings_BTKJ: Tensor | None = None) -> Tensor:
     """The order of things at every step in which each goes on as it moved.
 
     A thing is expected where an alpha-beta filter sees it go; of all orders that is taken in which
@@ -25,9 +26,12 @@ def followed(places_BTKA: Tensor) -> Tensor:
 
     Args:
         places_BTKA: where things are, in any order at each step.
+        likings_BTKJ: log-likelihood that thing k is what is at the j-th place. With them the most
+            likely order is taken, at the first step as well.
 
     Returns:
-        [B, T, K]: at step t, thing k of the first step is the one of that number.
+        [B, T, K]: at step t, thing k (without likings, that of the first step) is the one of that
+        number.
 
     Two things that cross, told from top to bottom at each step, are followed on their ways:
 
@@ -40,13 +44,16 @@ def followed(places_BTKA: Tensor) -> Tensor:
     """
     things = places_BTKA.shape[2]
     orders_PK = torch.tensor(list(permutations(range(things))), device=places_BTKA.device)
-    first_BKA = places_BTKA[:, 0]
-    at_BKA, speed_BKA = first_BKA, torch.zeros_like(first_BKA)
-    chosen = [orders_PK[:1].expand(len(first_BKA), -1)]
-    for found_BKA in places_BTKA.unbind(1)[1:]:
+    liked_BTP = places_BTKA.new_zeros(*places_BTKA.shape[:2], len(orders_PK))
+    if likings_BTKJ is not None:
+        liked_BTP = 2 * _STRAY**2 * likings_BTKJ[:, :, torch.arange(things), orders_PK].sum(-1)
+    first_BK = orders_PK[liked_BTP[:, 0].argmax(1)]  # the first of equals
+    at_BKA = _in_order(places_BTKA[:, 0], first_BK)
+    speed_BKA, chosen = torch.zeros_like(at_BKA), [first_BK]
+    for found_BKA, liked_BP in zip(places_BTKA.unbind(1)[1:], liked_BTP.unbind(1)[1:], strict=True):
         ahead_BKA = at_BKA + speed_BKA
         off_BP = (found_BKA[:, orders_PK] - ahead_BKA[:, None]).square().sum((-2, -1))
-        order_BK = orders_PK[off_BP.argmin(1)]
+        order_BK = orders_PK[(liked_BP - off_BP).argmax(1)]
         off_BKA = _in_order(found_BKA, order_BK) - ahead_BKA
         known = len(chosen) > 1  # the second step tells place and speed as they are
         at_BKA = ahead_BKA + (_OF_PLACE if known else 1.0) * off_BKA

@@ -16,7 +16,7 @@ from genzoo_rwae_plugins.heads.static import PooledHead
 from genzoo_rwae_plugins.priors.gaussian import GaussianPrior
 from genzoo_rwae_plugins.priors.lstm import LstmPrior
 
-__all__ = ["ActionPart", "DynamicPart", "StaticPart"]
+__all__ = ["ActionPart", "DynamicPart", "Share", "StaticPart"]
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 

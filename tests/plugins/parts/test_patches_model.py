@@ -117,7 +117,7 @@ def test_the_static_code_is_of_as_many_patches_of_a_thing_as_it_may_see(frames, 
     model, seen = made(frames=frames).train(), []
     model.static_encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
     model(torch.rand(2, 3, *SHAPE), torch.tensor([3, 3]), torch.Generator().manual_seed(0))
-    assert seen == [(4, steps, 3, 8, 8)]
+    assert seen == [(4, 3, 3, 8, 8), (4, steps, 3, 8, 8)]  # the first look is at all
 
 
 def test_a_things_code_draws_the_thing_alone():
@@ -170,7 +170,9 @@ def test_frames_have_the_frames_shape_and_every_parameter_a_gradient(objects, sh
             continue
         assert gradient.isfinite().all(), name
         whole = shape[1:] == (8, 8)  # there is but one place: nothing to learn about it
-        about_places = name.startswith(("decoder.moved", "decoder.places", "encoder", "dynamic"))
+        about_places = name.startswith(
+            ("decoder.moved", "decoder.places", "encoder", "dynamic", "correction")
+        )
         assert (gradient.abs().max() > 0) != (whole and about_places), name
 
 
@@ -231,7 +233,7 @@ class Unsorted(nn.Module):
 
 
 def test_things_keep_their_codes_and_laws_when_the_head_takes_one_for_the_other():
-    model = made().eval()
+    model = made(looks=1)
     apart_BTM = torch.tensor([0.0, 0.1, 5.0, 5.1]) + 0.01 * torch.arange(3)[:, None]
     places_BTK2 = apart_BTM[None].unflatten(-1, (2, 2))
     model.decoder.where = lambda z_BTM: z_BTM.unflatten(-1, (2, 2))
