@@ -79,7 +79,7 @@ def prepared(spec: Path) -> tuple[gz.SequenceModel, gz.Batch, Any]:
         ({1: [1.0], 2: [0.6], 4: [0.55]}, 2),
         ({1: [1.0], 2: [0.6], 4: [0.35]}, 4),
         ({1: [1.0], 2: [0.9], 4: [0.1]}, 1),  # the next step is not tried without the one before
-        ({1: [9.0, 1.0, 1.0, 1.0], 2: [0.9]}, 1),  # the first pass of each does not count
+        ({1: [9.0, 1.0, 1.0, 2.0], 2: [1.1], 4: [9.0]}, 1),  # the first pass of each does not count
         ({1: [1.0], 2: [0.5, 0.5, 3.0, 3.0]}, 1),  # a busy machine shows in the median
     ],
 )

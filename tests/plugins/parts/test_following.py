@@ -43,13 +43,46 @@ def test_two_that_cross_go_on_as_they_moved(sorted_by_place):
     assert torch.equal(reordered(told.flatten(2), order_BTK), places_BTKA.flatten(2))
 
 
-def test_a_step_that_is_off_does_not_turn_a_thing_round():
-    """One bad place where two meet: the speed of before is kept by half."""
-    one_T = torch.tensor([0.0, 2, 4, 6, 7, 10, 12, 14])
-    other_T = torch.tensor([15.0, 13, 11, 9, 8, 5, 3, 1])
-    told = torch.stack([one_T, other_T], -1).sort(-1).values[None, :, :, None]
+@pytest.mark.parametrize(
+    ("one_T", "other_T"),
+    [
+        ([0.0, 2, 4, 6, 7.5, 7.5, 12, 14], [15.0, 13, 11, 9, 7.5, 7.5, 3, 1]),  # seen as one twice
+        ([14.0, 16, 14, 12, 10, 8, 6, 4, 2], [-1.0, 0, 1, 2, 3, 4, 5, 6, 7]),  # has turned before
+    ],
+)
+def test_a_thing_goes_on_at_the_speed_of_some_steps(one_T, other_T):
+    """Neither of the last one alone, which may be off, nor of the first."""
+    told = torch.tensor([one_T, other_T]).T.sort(-1).values[None, :, :, None]
     found_TK = reordered(told.flatten(2), followed(told))[0]
-    assert found_TK[5:, 0].tolist() == one_T[5:].tolist()
+    assert sorted(found_TK.T.tolist()) == sorted([one_T, other_T])
+
+
+@pytest.mark.parametrize("likings", [None, [[0.0, 0], [0, 0]], [[1.0, 0], [0, 1]]])
+def test_looks_that_say_nothing_new_change_nothing(likings):
+    told = torch.tensor([[0.0, 9], [1, 8], [2, 7]])[None, :, :, None]
+    likings = None if likings is None else torch.tensor(likings).expand(1, 3, 2, 2)
+    assert followed(told, likings).tolist() == [[[0, 1]] * 3]
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_looks_have_their_say_at_every_step(step):
+    """Thing 0 looks like what is at the second place, worth more than the 8 pixels squared."""
+    told = torch.tensor([0.0, 2]).expand(1, 3, 2)[..., None]
+    likings = torch.zeros(1, 3, 2, 2)
+    likings[0, step, 0, 1] = 0.3  # of a log-likelihood
+    order = followed(told, likings)[0].tolist()
+    assert order[step] == [1, 0]
+    assert order[:step] == [[0, 1]] * step
+    weak = 0.01 * likings
+    if step:
+        assert followed(told, weak)[0].tolist() == [[0, 1]] * 3
+
+
+def test_a_liking_is_of_a_thing_for_a_place():
+    """Three things, of which each looks like what is at the next place."""
+    told = torch.zeros(1, 1, 3, 1)
+    likings = torch.eye(3).roll(1, 1).expand(1, 1, 3, 3)
+    assert followed(told, likings).tolist() == [[[1, 2, 0]]]
 
 
 @given(st.integers(2, 4), st.integers(0, 2**16))
