@@ -2,12 +2,12 @@
 
     python benchmarks/places.py runs/moving-mnist-rwae-mmd docs/results/moving-places.md
 
-The test clips are reconstructed by the same weights in three ways: with dynamic codes as the head
-tells them, with codes that follow things as they move, and with the second look of `rwae-patches`
-as well. The source knows where each digit truly is. A patch may lie anywhere about its digit, so
-that the mean of a clip is taken off its errors. A clip changes names if a share of the codes goes
-from one digit to the other at some step; wrong names are frames in which they are the rarer way
-round. The judge is that of the run's spec.
+The test clips are reconstructed by the same weights with dynamic codes as the head tells them, with
+codes that follow things as they move, and with so many looks of `rwae-patches` as well. The source
+knows where each digit truly is. A patch may lie anywhere about its digit, so that the mean of a
+clip is taken off its errors. A clip changes names if a share of the codes goes from one digit to
+the other at some step; wrong names are frames in which they are the rarer way round. The judge is
+that of the run's spec.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ from genzoo_rwae.run import open_splits
 from genzoo_rwae.spec import load_spec
 
 CLIPS = 500
+WAYS = ("as told", "followed", "2 looks", "3 looks", "4 looks", "6 looks")
 CLOSE = 8.0  # pixels between two digits that are near each other
 
 
 @contextmanager
 def looks(model: patches.PatchesRwae, how: str) -> Iterator[None]:
-    """A model that leaves out the second look, or following too."""
-    again, follow = model.again, patches.followed
-    if how != "second look":
-        model.again = None
+    """A model that takes one look or some, or does not even follow things."""
+    again, taken, follow = model.again, model.looks, patches.followed
+    model.again = 0.0 if how.endswith("looks") else None
+    model.looks = int(how.split()[0]) if how.endswith("looks") else taken
     if how == "as told":
         patches.followed = lambda where, _=None: torch.arange(2).expand(*where.shape[:2], -1)
     try:
         yield
     finally:
-        model.again, patches.followed = again, follow
+        model.again, model.looks, patches.followed = again, taken, follow
 
 
 def told_and_true(model: patches.PatchesRwae, batch: gz.Batch, true: Tensor) -> dict[str, str]:
@@ -81,7 +82,7 @@ def measured(run: Path) -> dict[str, dict[str, str]]:
     paths = splits.test._paths(indices, 0)
     true = torch.from_numpy(np.stack(paths, -1)).transpose(1, 2).float()
     table = {}
-    for how in ("as told", "followed", "second look"):
+    for how in WAYS:
         with looks(model, how):
             found = told_and_true(model, batch, true)
             x_hat = model.reconstruct(batch.x_BT, batch.lengths_B).x_hat_BT

@@ -73,7 +73,9 @@ class PatchesRwae(Rwae):
             z^c before its patch.
         patches: the net that draws a patch [C, P, P].
         again: share of the run after which training takes a second look, which by then knows what
-            to look for; with a share, everything else takes it always. Null never does.
+            to look for; null never does, and nothing else either.
+        looks: how many are taken outside training, where none of them has to be paid in every step;
+            each begins where the one before has ended.
         window: as of `rwae`.
 
     Raises:
@@ -101,6 +103,7 @@ class PatchesRwae(Rwae):
         hidden: PositiveInt = 256,
         patches: FrameNet = ConvFrameDecoder,
         again: Share | None = 0.25,
+        looks: Annotated[int, Field(ge=2)] = 4,
         window: PositiveInt | None = None,
     ) -> None:
         side = _side(side, info.frame_shape)
@@ -132,7 +135,7 @@ class PatchesRwae(Rwae):
             decoder=decoder,
             window=window,
         )
-        self.static, self.again = static, again
+        self.static, self.again, self.looks = static, again, looks
         if again:
             self.follows_progress += ("again",)
 
@@ -146,15 +149,21 @@ class PatchesRwae(Rwae):
             order_BTK = followed(self.decoder.where(path.mean))
         z_BTM, path = _in_order(z_BTM, path, order_BTK)
         shown_BT = self._shown_to_nets(x_BT)
-        if self.again is not None and not (self.training and draw.progress < self.again):
-            z_BTM, path = self._second_look(shown_BT, z_BTM, path, lengths_B)
+        for _ in range(self._looks_again(draw.progress)):
+            z_BTM, path = self._look_again(shown_BT, z_BTM, path, lengths_B)
         prior, state_BTH = self.dynamic_prior.along(z_BTM)
         read_BTK = self.decoder.read(shown_BT, z_BTM)
         posterior = self._static_posterior(*self._static_view(read_BTK, lengths_B, draw))
         static = StaticCode(draw(posterior), posterior, self.static_prior.law(len(x_BT)))
         return Codes(static, DynamicCode(z_BTM, path, prior, state_BTH))
 
-    def _second_look(
+    def _looks_again(self, progress: float) -> int:
+        """How often, after the first look."""
+        if self.again is None:
+            return 0
+        return int(progress >= self.again) if self.training else self.looks - 1
+
+    def _look_again(
         self, x_BT: Tensor, z_BTM: Tensor, path: DiagonalGaussian, lengths_B: Tensor
     ) -> tuple[Tensor, DiagonalGaussian]:
         """Dynamic codes and their laws in the order, and corrected, as drawn patches fit best.

@@ -286,10 +286,24 @@ def test_a_second_look_tells_things_apart_and_finds_them_where_they_are():
     first_BTM[:, 1] = first_BTM[:, 1].roll(2, -1)
     first_BTM[:, 2] += torch.tensor([1.0, 0.0, -1.0, -1.0])
     law = DiagonalGaussian(first_BTM, torch.full_like(first_BTM, -4))
-    z_BTM, path = model._second_look(x_BT, first_BTM + 0.1, law, torch.tensor([3]))
+    z_BTM, path = model._look_again(x_BT, first_BTM + 0.1, law, torch.tensor([3]))
     torch.testing.assert_close(path.mean, true_BTM, atol=0.3, rtol=0)  # steps are damped
     torch.testing.assert_close(z_BTM, path.mean + 0.1)  # what was drawn stays so far from the mean
     assert torch.equal(path.log_variance, law.log_variance)
+
+
+def test_every_look_begins_where_the_one_before_has_ended():
+    """Steps towards what is found are damped: what is left of the way gets less."""
+    model = made(patches=lambda width, shape: Shown(bright_patches()))
+    true_BTM = at(model, torch.tensor([[0.0, 0], [4, 6]]).expand(1, 3, 2, 2))
+    x_BT = model.decode(Latents(torch.zeros(1, 4), true_BTM)).detach()
+    model.dynamic_head = Unsorted(true_BTM + torch.tensor([2.0, 2, -2, -2]))
+    model.decoder.found = lambda *_: true_BTM.unflatten(-1, (2, 2))
+    off = []
+    for model.looks in (2, 3, 4):
+        codes = model.infer(x_BT, torch.tensor([3]), draw_mean)
+        off.append((codes.dynamic.sample - true_BTM).norm().item())
+    assert off[0] > 2 * off[1] > 4 * off[2]
 
 
 def test_what_another_thing_shows_is_not_explained_twice():
@@ -331,20 +345,22 @@ def test_gradients_of_a_second_look_are_those_at_the_places_found(gradients):
     model = made().train()
     x_BT, lengths_B = torch.rand(2, 3, *SHAPE), torch.tensor([3, 3])
     law = DiagonalGaussian(torch.randn(2, 3, 4, requires_grad=True), torch.zeros(2, 3, 4))
-    z_BTM, path = model._second_look(x_BT, law.mean, law, lengths_B)
+    z_BTM, path = model._look_again(x_BT, law.mean, law, lengths_B)
     [gradient] = torch.autograd.grad(z_BTM.sum(), law.mean)
     assert torch.equal(gradient, torch.ones_like(gradient))
     assert not torch.equal(path.mean, law.mean)
 
 
 @pytest.mark.parametrize(
-    ("again", "looks"), [(None, [1, 1, 1]), (0.25, [1, 2, 2]), (0.0, [2, 2, 2])]
+    ("again", "looks"), [(None, [1, 1, 1]), (0.25, [1, 2, 3]), (0.0, [2, 2, 3])]
 )
-def test_the_second_look_begins_when_it_is_told(again, looks, monkeypatch):
-    model, taken = made(again=again), []
-    look = PatchesRwae._second_look
+def test_the_second_look_begins_when_it_is_told_and_others_follow_outside_training(
+    again, looks, monkeypatch
+):
+    model, taken = made(again=again, looks=3), []
+    look = PatchesRwae._look_again
     monkeypatch.setattr(
-        PatchesRwae, "_second_look", lambda self, *given: taken.append(1) or look(self, *given)
+        PatchesRwae, "_look_again", lambda self, *given: taken.append(1) or look(self, *given)
     )
     x_BT, lengths_B = torch.rand(2, 3, *SHAPE), torch.tensor([3, 3])
     model.train()
