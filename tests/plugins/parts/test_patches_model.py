@@ -298,6 +298,7 @@ def test_every_look_begins_where_the_one_before_has_ended():
     true_BTM = at(model, torch.tensor([[0.0, 0], [4, 6]]).expand(1, 3, 2, 2))
     x_BT = model.decode(Latents(torch.zeros(1, 4), true_BTM)).detach()
     model.dynamic_head = Unsorted(true_BTM + torch.tensor([2.0, 2, -2, -2]))
+    model.decoder.where = lambda z_BTM: z_BTM.unflatten(-1, (2, 2))
     model.decoder.found = lambda *_: true_BTM.unflatten(-1, (2, 2))
     off = []
     for model.looks in (2, 3, 4):
