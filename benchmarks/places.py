@@ -2,12 +2,12 @@
 
     python benchmarks/places.py runs/moving-mnist-rwae-mmd docs/results/moving-places.md
 
-The test clips are reconstructed by the same weights with dynamic codes as the head tells them, with
-codes that follow things as they move, and with so many looks of `rwae-patches` as well. The source
-knows where each digit truly is. A patch may lie anywhere about its digit, so that the mean of a
-clip is taken off its errors. A clip changes names if a share of the codes goes from one digit to
-the other at some step; wrong names are frames in which they are the rarer way round. The judge is
-that of the run's spec.
+Clips of the validation split are reconstructed by the same weights with dynamic codes as the head
+tells them, with codes that follow things as they move, and with so many looks of `rwae-patches` as
+well. The source knows where each digit truly is. A patch may lie anywhere about its digit, so that
+the mean of a clip is taken off its errors. A clip changes names if a share of the codes goes from
+one digit to the other at some step; wrong names are frames in which they are the rarer way round.
+The judge is that of the run's spec.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def measured(run: Path) -> dict[str, dict[str, str]]:
     splits = open_splits(spec)
     judge = judge_for(spec, splits, Console())
     model, indices = gz.load(run), np.arange(CLIPS)
-    batch = splits.test.take(indices)
-    paths = splits.test._paths(indices, 0)
+    batch = splits.validation.take(indices)
+    paths = splits.validation._paths(indices, 0)
     true = torch.from_numpy(np.stack(paths, -1)).transpose(1, 2).float()
     table = {}
     for how in WAYS:
@@ -88,7 +88,7 @@ def measured(run: Path) -> dict[str, dict[str, str]]:
             x_hat = model.reconstruct(batch.x_BT, batch.lengths_B).x_hat_BT
         verdict = judge.verdict(x_hat, batch.lengths_B)
         right = [
-            (verdict.logits[name].argmax(-1).numpy() == label).mean()
+            (verdict.logits[name].argmax(-1) == torch.as_tensor(label)).float().mean().item()
             for name, label in batch.factors.items()
         ]
         off = (x_hat - batch.x_BT / 255).square().sum((2, 3, 4)).mean()
@@ -108,7 +108,7 @@ def main() -> None:
     table = measured(arguments.run)
     rows = next(iter(table.values()))
     lines = [
-        f"| of {CLIPS} test clips | {' | '.join(table)} |",
+        f"| of {CLIPS} validation clips | {' | '.join(table)} |",
         "|" + "---|" * (1 + len(table)),
         *(f"| {row} | {' | '.join(found[row] for found in table.values())} |" for row in rows),
     ]
