@@ -31,6 +31,7 @@ __all__ = ["settle_threads", "threads_of", "threads_put_back", "threads_worth_it
 _WORTH_IT = 1.25  # twice the threads have to be this much faster
 _HOPELESS = 4.0  # a first try that is this much slower is the last one
 _ROUNDS = 3  # in which both have their turn, after a try of each
+_LONGEST = 15.0  # seconds, after which one round has to do
 
 
 def settle_threads(
@@ -51,12 +52,14 @@ def settle_threads(
     if spec.train.threads:
         torch.set_num_threads(spec.train.threads)
         return
-    if ranks.count > 1 or torch.cuda.is_available():
+    if ranks.count > 1 or torch.cuda.is_available() or torch.get_num_threads() == 1:
         return
     threads = _threads_of_folder(folder)
     if not threads:
         batch = Batches(train, spec.data.slot.batch, spec.train.seed).at(0)
-        execution = choose_execution(spec.train, model.info.frame_shape)
+        with threads_put_back():
+            torch.set_num_threads(1)  # precision is tried, and the answer kept
+            execution = choose_execution(spec.train, model.info.frame_shape)
         threads = threads_worth_it(model, batch, execution, spec.train.seed)
     _use_at_most(threads)
 
@@ -65,8 +68,11 @@ def settle_threads(
 def threads_of(spec: Spec) -> Iterator[None]:
     """Meanwhile torch has the threads that a run of this spec was trained on, if it says them."""
     with threads_put_back():
-        if threads := spec.train.threads or (spec.resolved or {}).get("threads"):
-            _use_at_most(threads)
+        noted = (spec.resolved or {}).get("threads")
+        if spec.train.threads:
+            torch.set_num_threads(spec.train.threads)
+        elif noted and noted > 0:
+            _use_at_most(noted)
         yield
 
 
@@ -97,17 +103,22 @@ def threads_worth_it(model: SequenceModel, batch: Batch, execution: Execution, s
     passes = partial(pass_seconds, model, model, batch, execution, seed, progress=0.5)
     chosen = 1
     execution.place(model).train()
-    with threads_put_back(), left_as_it_was(model):
-        while (more := min(2 * chosen, most)) > chosen and _pays(passes, chosen, more):
-            chosen = more
-    model.train(was_training)
+    try:
+        with threads_put_back(), left_as_it_was(model):
+            while (more := min(2 * chosen, most)) > chosen and _pays(passes, chosen, more):
+                chosen = more
+    finally:
+        model.train(was_training)
     return chosen
 
 
 def _pays(seconds: Callable[[int], float], few: int, many: int) -> bool:
     """Whether more threads are so much faster; by medians, in which a busy machine shows."""
-    of_few, of_many = [], []
+    of_few: list[float] = []
+    of_many: list[float] = []
     for number in range(1 + _ROUNDS):
+        if number > 1 and sum(of_few + of_many) > _LONGEST:
+            break
         torch.set_num_threads(few)
         of_few.append(seconds(number))
         torch.set_num_threads(many)

@@ -111,6 +111,22 @@ def test_what_is_hopeless_is_tried_once(tiny_spec: Path, takes: Callable[..., li
     assert asked == [1, 2]
 
 
+def test_a_trial_of_long_passes_has_one_round(
+    tiny_spec: Path, takes: Callable[..., list[int]]
+) -> None:
+    asked = takes({1: [9.0, 9.0, 1.0, 1.0], 2: [9.0, 6.0, 8.0, 8.0], 4: [9.0]})
+    model, batch, _ = prepared(tiny_spec)
+    assert threads.threads_worth_it(model, batch, EXECUTION, 0) == 2
+    assert asked == [1, 2, 1, 2, 2, 4, 2, 4]
+
+
+def test_measuring_takes_the_threads_that_the_spec_says(tiny_spec: Path) -> None:
+    torch.set_num_threads(1)
+    with threads.threads_of(gz.load_spec(tiny_spec, settings={"train.threads": 3})):
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == 1
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_a_trial_leaves_the_model_as_it_was(tiny_spec: Path, training: bool) -> None:
     model, batch, _ = prepared(tiny_spec)

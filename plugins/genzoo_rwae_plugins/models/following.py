@@ -46,7 +46,11 @@ def followed(places_BTKA: Tensor, likings_BTKJ: Tensor | None = None) -> Tensor:
     orders_PK = torch.tensor(list(permutations(range(things))), device=places_BTKA.device)
     liked_BTP = places_BTKA.new_zeros(*places_BTKA.shape[:2], len(orders_PK))
     if likings_BTKJ is not None:
-        liked_BTP = 2 * _STRAY**2 * likings_BTKJ[:, :, torch.arange(things), orders_PK].sum(-1)
+        liked_BTP = (
+            2
+            * _STRAY**2
+            * likings_BTKJ[:, :, torch.arange(things, device=orders_PK.device), orders_PK].sum(-1)
+        )
     first_BK = orders_PK[liked_BTP[:, 0].argmax(1)]  # the first of equals
     at_BKA = _in_order(places_BTKA[:, 0], first_BK)
     speed_BKA, chosen = torch.zeros_like(at_BKA), [first_BK]

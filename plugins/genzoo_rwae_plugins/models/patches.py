@@ -1,21 +1,21 @@
 """R-WAE of things that move about: what they look like in z^c, where they are in z^m.
 
-Shapes: B batch, T time, N frames, K things, S static codes of a thing, M dynamic codes, H features,
-C channels, P a patch's side, Y X a frame's height and width, L = Y − P + 1 (or X) places along an
-axis.
+Shapes: B batch, T time, N sequences of single things, K things, J their places, S static codes of a
+thing, M dynamic codes, H features, C channels, P a patch's side, Y X a frame's height and width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
-from einops import einsum, rearrange, repeat
+from einops import rearrange
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import pad, softplus
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from genzoo_rwae.codes import Codes, DiagonalGaussian, Draw, DynamicCode, StaticCode
 from genzoo_rwae.components import Use, hookimpl, model
@@ -24,24 +24,16 @@ from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae_plugins.decoders.recurrent import FrameNet
 from genzoo_rwae_plugins.encoders.recurrent import FrameEncoder
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
-from genzoo_rwae_plugins.models.fitting import fits, mean_place, near
 from genzoo_rwae_plugins.models.following import followed, reordered
 from genzoo_rwae_plugins.models.parts import DynamicPart, Share, StaticPart
+from genzoo_rwae_plugins.models.placing import Patches, in_float32
 from genzoo_rwae_plugins.models.rwae import Rwae
 from genzoo_rwae_plugins.models.views import movement
 
-__all__ = ["PatchesRwae", "placed"]
+__all__ = ["PatchesRwae"]
 
 _MOST_THINGS = 5  # whose 120 orders are tried at each step
-_NOISE = 2.0  # of frames, in their units squared: what is off together counts as one
-_WANDERS = 3.0  # pixels that a place may be off
-_STEPS, _DAMPED, _LONGEST = (
-    3,
-    1.0,
-    1.0,
-)  # of codes that are moved: pixels squared, and a code's unit
 _SMALLEST = 8  # side of a patch that all nets read and draw
-_DARK = -4.0  # of the ground at the start, before squashing: 0.02
 
 
 @model("rwae-patches")
@@ -58,7 +50,8 @@ class PatchesRwae(Rwae):
     thing Q(z^c_k | x_1:T, z^m_1:T) from what is read at its places, by the same distributions.
     Whatever moves, its patches are read as if it stood still. At a second look, the patches that
     the first one would draw are tried at all places: how well they fit decides which thing is
-    which, z^m is moved to where they fit best, and z^c is inferred anew. There are no actions.
+    which, z^m is moved to where they fit best, and z^c is inferred anew. z^m_t is then inferred
+    from all steps, and not from those up to t alone. There are no actions.
 
     Args:
         encoder: frames to features, for the dynamic head; and one like it, of its own weights, for
@@ -73,7 +66,8 @@ class PatchesRwae(Rwae):
             z^c before its patch.
         patches: the net that draws a patch [C, P, P].
         again: share of the run after which training takes a second look, which by then knows what
-            to look for; null never does, and nothing else either.
+            to look for; null: one look always, and `looks` has no meaning. A run that is limited by
+            minutes alone has no shares: 0 or null there.
         looks: how many are taken outside training, where none of them has to be paid in every step;
             each begins where the one before has ended.
         window: as of `rwae`.
@@ -88,7 +82,7 @@ class PatchesRwae(Rwae):
         repeat", arXiv 1603.08575, Kosiorek et al., SQAIR, arXiv 1806.01794.
     """
 
-    decoder: _Patches
+    decoder: Patches
 
     def __init__(
         self,
@@ -118,7 +112,7 @@ class PatchesRwae(Rwae):
 
         def decoder(_: int, frame_shape: tuple[int, ...]) -> nn.Module:
             moving = dynamic.size // objects
-            return _Patches(
+            return Patches(
                 share, moving, frame_shape, objects, side, hidden, patches, bounded=info.bounded
             )
 
@@ -168,17 +162,19 @@ class PatchesRwae(Rwae):
     ) -> tuple[Tensor, DiagonalGaussian]:
         """Dynamic codes and their laws in the order, and corrected, as drawn patches fit best.
 
-        What is drawn comes of the laws' means alone: given x and z^m_<t, a law is still a Gaussian.
-        No gradient goes through the fit; codes get that of where they are moved to.
+        What is drawn comes of the laws' means, at all steps: a law is then one given the whole
+        sequence. No gradient goes through the fit; codes get that of where they are moved to.
         """
         decoder = self.decoder
-        with torch.no_grad():
+        with torch.no_grad(), _statistics_kept(self):
             law = self._static_posterior(decoder.read(x_BT, path.mean), lengths_B)
             patches_BKCPP = decoder.drawn(law.mean)
+        torch.clear_autocast_cache()  # weights that were cast here have no gradient
+        with torch.no_grad(), in_float32(x_BT):
             likings_BTKJ = decoder.likings(x_BT, path.mean, patches_BKCPP)
             order_BTK = followed(decoder.where(path.mean), likings_BTKJ)
         z_BTM, path = _in_order(z_BTM, path, order_BTK)
-        with torch.no_grad():
+        with torch.no_grad(), in_float32(x_BT):
             found_BTK2 = decoder.found(x_BT, path.mean, patches_BKCPP)
             change_BTM = decoder.moved_to(found_BTK2, path.mean) - path.mean
         return z_BTM + change_BTM, DiagonalGaussian(path.mean + change_BTM, path.log_variance)
@@ -206,163 +202,17 @@ def _in_order(
     return z_BTM, DiagonalGaussian(mean_BTM, log_variance_BTM)
 
 
-class _Patches(nn.Module):
-    """Patches of K things, put onto an even ground, and read where they are.
-
-    Args:
-        static: S, static codes of a thing.
-        dynamic: D, dynamic codes of a thing at a step.
-        frame_shape: (C, Y, X).
-        objects, side, hidden, patches: as of the model.
-        bounded: frames are squashed to [0, 1].
-    """
-
-    def __init__(
-        self,
-        static: int,
-        dynamic: int,
-        frame_shape: tuple[int, ...],
-        objects: int,
-        side: int,
-        hidden: int,
-        patches: Callable[..., Any],
-        *,
-        bounded: bool,
-    ) -> None:
-        super().__init__()
-        depth, *sides = frame_shape
-        self.bounded = bounded
-        self.objects, self.side, self.all_static = objects, side, objects * static
-        self.moved = _hidden_layers(dynamic, hidden)
-        self.places = nn.ModuleList(nn.Linear(hidden, whole - side + 1) for whole in sides)
-        self.what = _hidden_layers(static, hidden)
-        self.patches = patches(hidden, (depth, side, side))
-        self.ground = nn.Parameter(torch.full((depth, 1, 1), _DARK))
-
-    def forward(self, z_BTD: Tensor) -> Tensor:
-        """All codes [B, T, K S + M] to frames [B, T, C, Y, X], before any squashing."""
-        batch, steps = z_BTD.shape[:2]
-        z_BS, z_BTM = z_BTD[:, 0, : self.all_static], z_BTD[..., self.all_static :]
-        patches_NKCPP = repeat(self.drawn(z_BS), "b k c p q -> (b t) k c p q", t=steps)
-        rows_NKPY, columns_NKPX = self.spread(z_BTM)
-        over_rows = einsum(rows_NKPY, patches_NKCPP, "n k p y, n k c p q -> n k c y q")
-        shown_NCYX = einsum(over_rows, columns_NKPX, "n k c y q, n k q x -> n c y x")
-        return rearrange(shown_NCYX + self.ground, "(b t) c y x -> b t c y x", b=batch)
-
-    def drawn(self, z_BS: Tensor) -> Tensor:
-        """The patches [B, K, C, P, P] of static codes, before they are put on the ground."""
-        h_NH = self.what(rearrange(z_BS, "b (k s) -> (b k) s", k=self.objects))
-        patches_NCPP = softplus(self.patches(h_NH).float())
-        return rearrange(patches_NCPP, "(b k) c p q -> b k c p q", k=self.objects)
-
-    def likings(self, x_BT: Tensor, z_BTM: Tensor, patches_BKCPP: Tensor) -> Tensor:
-        """How well each thing's patch fits at each thing's place: log-likelihoods [B, T, K, J]."""
-        x_BTCYX = x_BT[:, :, : patches_BKCPP.shape[2]]  # whether pixels are there comes behind
-        bare_BTKCYX = (x_BTCYX - self._shown(self.ground))[:, :, None]
-        fits_BTKLL = fits(bare_BTKCYX, self._seen(patches_BKCPP)) / _NOISE
-        near_BTJLL = near(self.where(z_BTM), fits_BTKLL.shape[-2:], _WANDERS)
-        likings = [
-            (fits_BTKLL + near_BTLL[:, :, None]).flatten(-2).logsumexp(-1)
-            for near_BTLL in near_BTJLL.unbind(2)
-        ]
-        return torch.stack(likings, -1)
-
-    def found(self, x_BT: Tensor, z_BTM: Tensor, patches_BKCPP: Tensor) -> Tensor:
-        """The places [B, T, K, 2] about those of z^m at which patches fit best.
-
-        What the other things show at their places is no more to be explained.
-        """
-        x_BTKCYX = x_BT[:, :, None, : patches_BKCPP.shape[2]]
-        patches_NKCPP = repeat(patches_BKCPP, "b k c p q -> (b t) k c p q", t=x_BT.shape[1])
-        rows_NKPY, columns_NKPX = self.spread(z_BTM)
-        over_rows = einsum(rows_NKPY, patches_NKCPP, "n k p y, n k c p q -> n k c y q")
-        each_NKCYX = einsum(over_rows, columns_NKPX, "n k c y q, n k q x -> n k c y x")
-        others_NKCYX = self._shown(each_NKCYX.sum(1, keepdim=True) - each_NKCYX + self.ground)
-        left_BTKCYX = x_BTKCYX - rearrange(others_NKCYX, "(b t) ... -> b t ...", b=len(x_BT))
-        fits_BTKLL = fits(left_BTKCYX, self._seen(patches_BKCPP)) / _NOISE
-        near_BTKLL = near(self.where(z_BTM), fits_BTKLL.shape[-2:], 2 * _WANDERS)
-        return mean_place(fits_BTKLL + near_BTKLL)
-
-    def _seen(self, patches_BKCPP: Tensor) -> Tensor:
-        """What patches add to the ground in a frame."""
-        return self._shown(patches_BKCPP + self.ground) - self._shown(self.ground)
-
-    def _shown(self, before: Tensor) -> Tensor:
-        return before.sigmoid() if self.bounded else before
-
-    def read(self, x_BT: Tensor, z_BTM: Tensor) -> Tensor:
-        """What is at the things' places: frames [B, T, C, Y, X] to [B, T, K, C, P, P]."""
-        rows_NKPY, columns_NKPX = self.spread(z_BTM)
-        x_NCYX = rearrange(x_BT, "b t c y x -> (b t) c y x")
-        of_rows = einsum(rows_NKPY, x_NCYX, "n k p y, n c y x -> n k c p x")
-        read = einsum(of_rows, columns_NKPX, "n k c p x, n k q x -> n k c p q")
-        return rearrange(read, "(b t) k c p q -> b t k c p q", b=len(x_BT))
-
-    def spread(self, z_BTM: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the rows [N, K, P, Y] and the columns [N, K, P, X] of patches are, at all steps."""
-        rows_BTKL, columns_BTKL = self._places(z_BTM)
-        rows_NKL, columns_NKL = rows_BTKL.flatten(0, 1), columns_BTKL.flatten(0, 1)
-        return placed(rows_NKL, self.side), placed(columns_NKL, self.side)
-
-    def where(self, z_BTM: Tensor) -> Tensor:
-        """The mean row and column [B, T, K, 2] at which patches begin."""
-        return torch.stack([_mean(places_BTKL) for places_BTKL in self._places(z_BTM)], -1)
-
-    def moved_to(self, where_BTK2: Tensor, z_BTM: Tensor) -> Tensor:
-        """Dynamic codes near given ones [B, T, M] that say where things are, as far as they can.
-
-        Some steps of Gauss and Newton, none of them long.
-        """
-        for _ in range(_STEPS):
-            now_BTK2, slopes_BTK2D = self._slopes(z_BTM)
-            squares_BTK22 = slopes_BTK2D @ slopes_BTK2D.mT
-            damped_BTK22 = squares_BTK22 + _DAMPED * torch.eye(2, device=z_BTM.device)
-            off_BTK21 = (where_BTK2 - now_BTK2)[..., None]
-            step_BTKD = (slopes_BTK2D.mT @ torch.linalg.solve(damped_BTK22, off_BTK21))[..., 0]
-            length_BTK1 = step_BTKD.norm(dim=-1, keepdim=True)
-            step_BTKD = step_BTKD * (_LONGEST / length_BTK1.clamp_min(_LONGEST))
-            z_BTM = z_BTM + rearrange(step_BTKD, "b t k d -> b t (k d)")
-        return z_BTM
-
-    def _slopes(self, z_BTM: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean places [B, T, K, 2], and their slopes in a thing's codes [B, T, K, 2, D]."""
-        z_BTKD = self._of_things(z_BTM)
-        with torch.enable_grad(), _in_float32(z_BTM):
-            z_BTKD = z_BTKD.detach().requires_grad_()
-            h_BTKH = self.moved(z_BTKD)
-            means = [_mean(axis(h_BTKH).softmax(-1)) for axis in self.places]
-            slopes = [
-                torch.autograd.grad(mean_BTK.sum(), z_BTKD, retain_graph=True)[0]
-                for mean_BTK in means
-            ]
-        return torch.stack(means, -1).detach(), torch.stack(slopes, -2)
-
-    def _places(self, z_BTM: Tensor) -> list[Tensor]:
-        """For rows and for columns, the probabilities [B, T, K, L] of where patches begin."""
-        with _in_float32(z_BTM):
-            h_BTKH = self.moved(self._of_things(z_BTM))
-            return [axis(h_BTKH).softmax(-1) for axis in self.places]
-
-    def _of_things(self, z_BTM: Tensor) -> Tensor:
-        return rearrange(z_BTM.float(), "b t (k d) -> b t k d", k=self.objects)
-
-
-def _mean(places_BTKL: Tensor) -> Tensor:
-    return places_BTKL @ torch.arange(places_BTKL.shape[-1], device=places_BTKL.device).float()
-
-
-def _in_float32(like: Tensor) -> torch.autocast:
-    """Places are told more finely than bfloat16 knows."""
-    return torch.autocast(like.device.type, enabled=False)
-
-
-def _hidden_layers(codes: int, hidden: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(codes, hidden),
-        nn.LeakyReLU(0.2),
-        nn.Linear(hidden, hidden),
-        nn.LeakyReLU(0.2),
-    )
+@contextmanager
+def _statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Inside, batch normalisation takes a batch's statistics and keeps none."""
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = not model.training
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 def _side(side: int | None, frame_shape: tuple[int, ...]) -> int:
@@ -381,24 +231,6 @@ def _side(side: int | None, frame_shape: tuple[int, ...]) -> int:
             option="side",
         )
     return side
-
-
-def placed(places_NKL: Tensor, side: int) -> Tensor:
-    """Where each row of a patch lands, from where the patch's first row does.
-
-    Args:
-        places_NKL: [..., L], the probability that the patch begins at place l.
-        side: P.
-
-    Returns:
-        [..., P, L + P - 1]: at [p, y] the probability that the patch begins at y − p.
-
-    >>> placed(torch.tensor([0.25, 0.75]), 2)
-    tensor([[0.2500, 0.7500, 0.0000],
-            [0.0000, 0.2500, 0.7500]])
-    """
-    around = pad(places_NKL, (side - 1, side - 1))
-    return around.unfold(-1, places_NKL.shape[-1] + side - 1, 1).flip(-2)
 
 
 @hookimpl

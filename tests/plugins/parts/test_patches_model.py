@@ -13,7 +13,8 @@ from genzoo_rwae_plugins.encoders.recurrent import FrameEncoder
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder
 from genzoo_rwae_plugins.frames.mlp import MlpFrameEncoder
 from genzoo_rwae_plugins.models.parts import DynamicPart, StaticPart
-from genzoo_rwae_plugins.models.patches import PatchesRwae, placed
+from genzoo_rwae_plugins.models.patches import PatchesRwae
+from genzoo_rwae_plugins.models.placing import placed
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -341,7 +342,7 @@ def test_slopes_are_those_of_the_places():
         torch.testing.assert_close(slopes[0, 0, thing], whole[thing, :, 2 * thing : 2 * thing + 2])
 
 
-def test_gradients_of_a_second_look_are_those_at_the_places_found(gradients):
+def test_gradients_of_a_second_look_are_those_at_the_places_found():
     """Nothing goes through the fit: codes get the gradient of where they are moved to."""
     model = made().train()
     x_BT, lengths_B = torch.rand(2, 3, *SHAPE), torch.tensor([3, 3])
@@ -435,3 +436,59 @@ def test_patches_are_read_by_nets_like_the_models_where_they_have_none_of_their_
 def test_what_it_cannot_share_out_or_draw_on_is_refused(shape, options, words):
     with pytest.raises(OptionError, match=words):
         made(shape=shape, **options)
+
+
+def test_a_look_keeps_no_statistics_of_what_it_only_tries():
+    model = made(patches=partial(ConvFrameDecoder, channels=2, norm="batch")).train()
+    [norm] = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    x_BT, lengths_B = torch.rand(2, 3, *SHAPE), torch.tensor([3, 3])
+    for progress in (0.1, 0.5):
+        before = norm.num_batches_tracked.item()
+        model(x_BT, lengths_B, torch.Generator().manual_seed(0), progress)
+        assert norm.num_batches_tracked.item() == before + 1
+    assert norm.track_running_stats
+
+
+def test_gradients_after_a_look_in_bfloat16_are_those_of_float32(gradients):
+    """Weights that were cast without a gradient are cast anew."""
+    model, x_BT = made(again=0.0).train(), torch.rand(4, 3, *SHAPE)
+    found = []
+    for low in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            passed = model(x_BT, torch.full((4,), 3), torch.Generator().manual_seed(0))
+        found.append(gradients(model, passed.x_hat_BK))
+    for name, gradient in found[0].items():
+        if "prior" not in name:
+            assert (found[1][name].abs().max() > 0) == (gradient.abs().max() > 0), name
+
+
+def test_places_are_float32_under_autocast():
+    model, x_BT = made(), torch.rand(2, 3, *SHAPE)
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = model.infer(x_BT, torch.tensor([3, 3]), draw_mean)
+        assert model.decoder.where(codes.dynamic.sample).dtype == torch.float32
+    assert codes.dynamic.sample.dtype == torch.float32
+
+
+def test_what_is_missing_says_nothing_of_where_things_are():
+    model = made(patches=lambda width, shape: Shown(bright_patches()))
+    true_BTM = at(model, torch.tensor([[2.0, 3], [2, 3]]).expand(1, 3, 2, 2))
+    frames_BT = torch.zeros(1, 3, 3, *SHAPE[1:])
+    patches_BKCPP = model.decoder.drawn(torch.zeros(1, 4))
+    nothing_BT = torch.cat([frames_BT, torch.zeros_like(frames_BT)], 2)
+    found = model.decoder.found(nothing_BT, true_BTM, patches_BKCPP)
+    torch.testing.assert_close(found.flatten(2), true_BTM, atol=0.01, rtol=0)
+    likings = model.decoder.likings(nothing_BT, true_BTM, patches_BKCPP)
+    torch.testing.assert_close(likings[..., 0], likings[..., 1])
+    dark_BT = torch.cat([frames_BT, torch.ones_like(frames_BT)], 2)
+    told = model.decoder.found(dark_BT, true_BTM, patches_BKCPP)
+    assert (told - found).abs().max() > 0.1  # darkness says that they are elsewhere
+
+
+def test_it_looks_in_inference_mode_too():
+    model, x_BT = made(), torch.rand(2, 3, *SHAPE)
+    lengths_B = torch.tensor([3, 3])
+    with torch.inference_mode():
+        inside = model.encode(x_BT, lengths_B).dynamic.mean
+    torch.testing.assert_close(inside, model.encode(x_BT, lengths_B).dynamic.mean)
