@@ -9,9 +9,12 @@ Shapes: N fitted rows, M tested rows, F features, K classes.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 
 __all__ = [
     "UNSEEN",
@@ -20,6 +23,7 @@ __all__ = [
     "fitted_probe",
     "linear_probe",
     "score_probe",
+    "torchs_threads",
     "unseen",
 ]
 
@@ -91,7 +95,9 @@ def score_probe(
     """
     if len(np.unique(y_N)) < 2:
         return float((y_test_M == y_N[0]).mean())
-    return float(fitted_probe(probe, x_NF, y_N).score(x_test_MF, y_test_M))
+    fitted = fitted_probe(probe, x_NF, y_N)
+    with torchs_threads():
+        return float(fitted.score(x_test_MF, y_test_M))
 
 
 def fitted_probe(probe: Any, x_NF: np.ndarray, y_N: np.ndarray) -> Any:
@@ -99,9 +105,22 @@ def fitted_probe(probe: Any, x_NF: np.ndarray, y_N: np.ndarray) -> Any:
     from sklearn.exceptions import ConvergenceWarning
 
     # one of noise need not converge to be at chance
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torchs_threads():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return probe.fit(x_NF, y_N)
+
+
+@contextmanager
+def torchs_threads() -> Iterator[None]:
+    """Meanwhile other libraries have as many threads as torch, which were chosen for the run.
+
+    By default they take all cores. Beside a process that keeps one of two busy, logistic
+    regressions were measured ten times slower on two threads than on one.
+    """
+    from threadpoolctl import threadpool_limits  # knows what is loaded by now
+
+    with threadpool_limits(torch.get_num_threads()):
+        yield
 
 
 def chance_of(y_test_M: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from genzoo_rwae.evaluation.codes import spread_indices, taken
+from genzoo_rwae.evaluation.probe import torchs_threads
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import SequenceData
 
@@ -55,12 +56,13 @@ def raw_features(train: SequenceData, test: SequenceData, fitted: int, tested: i
     x_NP, test_MP = _values(train, fitted), _values(test, tested)
     gram_NN = np.zeros((len(x_NP), len(x_NP)))
     cross_MN = np.zeros((len(test_MP), len(x_NP)))
-    for start in range(0, x_NP.shape[1], _BLOCK):
-        columns = slice(start, start + _BLOCK)
-        block_NP, test_block_MP = _standardised(x_NP[:, columns], test_MP[:, columns])
-        gram_NN += block_NP @ block_NP.T
-        cross_MN += test_block_MP @ block_NP.T
-    variances_N, rotation_NN = np.linalg.eigh(gram_NN)
+    with torchs_threads():
+        for start in range(0, x_NP.shape[1], _BLOCK):
+            columns = slice(start, start + _BLOCK)
+            block_NP, test_block_MP = _standardised(x_NP[:, columns], test_MP[:, columns])
+            gram_NN += block_NP @ block_NP.T
+            cross_MN += test_block_MP @ block_NP.T
+        variances_N, rotation_NN = np.linalg.eigh(gram_NN)
     kept = variances_N > _LEAST * max(variances_N[-1], np.finfo(np.float64).tiny)
     scale_R = np.sqrt(variances_N[kept][::-1])
     rotation_NR = rotation_NN[:, kept][:, ::-1]
