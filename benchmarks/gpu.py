@@ -77,8 +77,8 @@ def steps_table() -> str:
 
 def samples(shape: tuple[int, int, int], device: str) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    x, y = (torch.randn(shape, generator=generator) for _ in range(2))
-    return tuple(z.to(device).requires_grad_() for z in (x, y))  # type: ignore[return-value]
+    x, y = (torch.randn(shape, generator=generator).to(device).requires_grad_() for _ in range(2))
+    return x, y
 
 
 def mmd_table() -> str:
@@ -113,7 +113,7 @@ def loss_and_gradient(device: str) -> tuple[float, Tensor]:
     loaded = load_spec(NETS)
     data = Noise()
     assembled = assemble(loaded, data.info)
-    execution = Execution("float32", "contiguous", 1, device)  # type: ignore[arg-type]
+    execution = Execution("float32", "contiguous", 1, device)
     step = Step(assembled.model, assembled.objective, execution, 0).to(device).train()
     batch = data.take(torch.arange(16).numpy())
     loss, _ = step(batch, 0.5, step_generator(0, "draws", 0))

@@ -62,6 +62,9 @@ compiled, for want of a C++ compiler for one, it says why and goes on eagerly. P
 compiled, and weights keep their names. Compiled nets round in another way, and which are faster
 is measured anew by every build: leave it out where weights have to come out bit for bit. It wants
 one rank.
+
+On a GPU, `python benchmarks/gpu.py PAGE` measures steps and the MMD, and how far their numbers are
+from a processor's. There is no such page here yet.
 """
 
 

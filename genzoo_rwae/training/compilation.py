@@ -86,11 +86,11 @@ def faster_pass(
         try:
             compiled = CompiledPass(model, say)
             for number in range(_WARM_UP):
-                _seconds(compiled.in_trial, model, batch, execution, seed, number)
+                pass_seconds(compiled.in_trial, model, batch, execution, seed, number)
             eager, faster = _best_times(model, compiled.in_trial, batch, execution, seed)
         except Exception as error:  # likewise
             # what is wrong with the batch or the model, and not with the compiler, is raised here
-            _seconds(model, model, batch, execution, seed, 0)
+            pass_seconds(model, model, batch, execution, seed, 0)
             say(f"the nets are not compiled: {_reason(error)}; going on eagerly")
             return None
     taken = faster < eager
@@ -109,22 +109,9 @@ def _best_times(
     forwards: tuple[Forward, Forward] = (model, compiled)
     for number in range(_WARM_UP, _WARM_UP + _ROUNDS):
         for which, forward in enumerate(forwards):
-            seconds = _seconds(forward, model, batch, execution, seed, number)
+            seconds = pass_seconds(forward, model, batch, execution, seed, number)
             best[which] = min(best[which], seconds)
     return best[0], best[1]
-
-
-def _seconds(
-    forward: Forward,
-    model: SequenceModel,
-    batch: Batch,
-    execution: Execution,
-    seed: int,
-    number: int,
-) -> float:
-    """Of one pass; as in training, generator and progress are new ones each time."""
-    progress = number / (_WARM_UP + _ROUNDS)
-    return pass_seconds(forward, model, batch, execution, seed, number, progress)
 
 
 def _reason(error: Exception) -> str:

@@ -100,7 +100,7 @@ def threads_worth_it(model: SequenceModel, batch: Batch, execution: Execution, s
         seed: of the draws.
     """
     was_training, most = model.training, torch.get_num_threads()
-    passes = partial(pass_seconds, model, model, batch, execution, seed, progress=0.5)
+    passes = partial(pass_seconds, model, model, batch, execution, seed)
     chosen = 1
     execution.place(model).train()
     try:

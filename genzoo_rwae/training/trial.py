@@ -26,7 +26,6 @@ def pass_seconds(
     execution: Execution,
     seed: int,
     number: int,
-    progress: float,
 ) -> float:
     """Seconds of one pass forwards and backwards, with draws of its own.
 
@@ -35,18 +34,18 @@ def pass_seconds(
         model: whose gradients it fills in.
         batch: on the model's device.
         execution: how the nets run.
-        seed, number: of the draws.
-        progress: share of a run that is over.
+        seed: of the draws.
+        number: of the pass: as in training, draws and progress are new ones each time.
     """
     generator = step_generator(seed, "draws", number)
     model.zero_grad(set_to_none=True)
     _wait(execution.device)
     began = time.perf_counter()
     with execution.autocast():
-        passed = forward(batch.x_BT, batch.lengths_B, generator, progress)
+        passed = forward(batch.x_BT, batch.lengths_B, generator, number / (number + 1))
     # reaches every net: frames are decoded from all codes, the state is the prior's
     loss = passed.x_hat_BK.square().mean() + passed.codes.dynamic.state.float().square().mean()
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     _wait(execution.device)
     return time.perf_counter() - began
 

@@ -14,6 +14,7 @@ from rich.console import Console
 import genzoo_rwae as gz
 from genzoo_rwae.assemble import assemble, open_split
 from genzoo_rwae.ranks import Ranks
+from genzoo_rwae.run_evaluation import measure_again
 from genzoo_rwae.training import threads
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.precision import Execution
@@ -197,11 +198,10 @@ def test_a_run_is_measured_again_with_its_threads(
     takes({1: [1.0], 2: [0.5], 4: [0.5]})
     build()
     seen: list[int] = []
-    measure = gz.run.measure_again  # type: ignore[attr-defined]
 
     def noted(*given: Any) -> Any:
         seen.append(torch.get_num_threads())
-        return measure(*given)
+        return measure_again(*given)
 
     monkeypatch.setattr("genzoo_rwae.run.measure_again", noted)
     gz.evaluate(tmp_path / "run", ["reconstruction"])

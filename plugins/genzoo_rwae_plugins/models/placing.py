@@ -20,7 +20,7 @@ from genzoo_rwae_plugins.models.fitting import fits, mean_place, near
 __all__ = ["Patches", "in_float32", "placed"]
 
 _DARK = -4.0  # of the ground at the start, before squashing: 0.02
-_NOISE = 2.0  # variance of what a patch leaves of a frame, in the frames' units, as one pixel's
+_NOISE = 2.0  # variance of a pixel about what is drawn; large, since pixels err together
 _WANDERS = 3.0  # pixels that a place may be off
 _STEPS = 3  # of codes that are moved
 _DAMPED = 1.0  # pixels squared a code's unit squared, below which slopes count for little
@@ -62,13 +62,17 @@ class Patches(nn.Module):
 
     def forward(self, z_BTD: Tensor) -> Tensor:
         """All codes [B, T, K S + M] to frames [B, T, C, Y, X], before any squashing."""
-        batch, steps = z_BTD.shape[:2]
         z_BS, z_BTM = z_BTD[:, 0, : self.all_static], z_BTD[..., self.all_static :]
-        patches_NKCPP = repeat(self.drawn(z_BS), "b k c p q -> (b t) k c p q", t=steps)
+        over_rows, columns_NKPX = self._over_rows(self.drawn(z_BS), z_BTM)
+        shown_NCYX = einsum(over_rows, columns_NKPX, "n k c y q, n k q x -> n c y x")
+        return rearrange(shown_NCYX + self.ground, "(b t) c y x -> b t c y x", b=len(z_BTD))
+
+    def _over_rows(self, patches_BKCPP: Tensor, z_BTM: Tensor) -> tuple[Tensor, Tensor]:
+        """Patches spread over rows [N, K, C, Y, P] at all steps, and where their columns go."""
+        patches_NKCPP = repeat(patches_BKCPP, "b k c p q -> (b t) k c p q", t=z_BTM.shape[1])
         rows_NKPY, columns_NKPX = self.spread(z_BTM)
         over_rows = einsum(rows_NKPY, patches_NKCPP, "n k p y, n k c p q -> n k c y q")
-        shown_NCYX = einsum(over_rows, columns_NKPX, "n k c y q, n k q x -> n c y x")
-        return rearrange(shown_NCYX + self.ground, "(b t) c y x -> b t c y x", b=batch)
+        return over_rows, columns_NKPX
 
     def drawn(self, z_BS: Tensor) -> Tensor:
         """The patches [B, K, C, P, P] of static codes, before they are put on the ground."""
@@ -95,9 +99,7 @@ class Patches(nn.Module):
         missing.
         """
         x_BTKCYX, there_BTKCYX = self._split(x_BT)
-        patches_NKCPP = repeat(patches_BKCPP, "b k c p q -> (b t) k c p q", t=x_BT.shape[1])
-        rows_NKPY, columns_NKPX = self.spread(z_BTM)
-        over_rows = einsum(rows_NKPY, patches_NKCPP, "n k p y, n k c p q -> n k c y q")
+        over_rows, columns_NKPX = self._over_rows(patches_BKCPP, z_BTM)
         each_NKCYX = einsum(over_rows, columns_NKPX, "n k c y q, n k q x -> n k c y x")
         others_NKCYX = self._shown(each_NKCYX.sum(1, keepdim=True) - each_NKCYX + self.ground)
         left_BTKCYX = x_BTKCYX - rearrange(others_NKCYX, "(b t) ... -> b t ...", b=len(x_BT))
