@@ -79,7 +79,9 @@ class PatchesRwae(Rwae):
     Source: Han et al., ICLR 2021, arXiv 2101.07496, for codes and objective; to read and write
         through two banks of filters: Gregor et al., "DRAW", ICML 2015, arXiv 1502.04623, with free
         distributions in place of Gaussians; things with places: Eslami et al., "Attend, infer,
-        repeat", arXiv 1603.08575, Kosiorek et al., SQAIR, arXiv 1806.01794.
+        repeat", arXiv 1603.08575, Kosiorek et al., SQAIR, arXiv 1806.01794; codes corrected by what
+        they draw: Marino et al., "Iterative amortized inference", arXiv 1807.09356, for whose
+        gradients the fit of all places stands.
     """
 
     decoder: Patches
