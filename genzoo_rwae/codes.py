@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -248,6 +249,14 @@ class StaticPrior(nn.Module, ABC):
     @abstractmethod
     def law(self, count: int) -> Law:
         """The prior `count` times: [B, D]."""
+
+    def fit_to(self, draws: Callable[[int], Tensor]) -> None:
+        """Called once, when training is over; a prior that is learnt in training has nothing to do.
+
+        Args:
+            draws: gives draws of Q(z^c | x) [N, D] for at most so many training sequences, spread
+                evenly.
+        """
 
 
 class DynamicPrior(nn.Module, ABC):

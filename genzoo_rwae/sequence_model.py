@@ -7,6 +7,7 @@ are frozen dataclasses; frames in them are float32, in [0, 1] for images.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -143,6 +144,14 @@ class SequenceModel(nn.Module, ABC):
             None where the model cannot tell; what is measured on these means is then left out.
         """
         return None
+
+    def fit_priors(self, draws: Callable[[int], Tensor]) -> None:
+        """Called once, when training is over, for priors that are fitted to codes.
+
+        Args:
+            draws: gives draws of Q(z^c | x) [N, D] for at most so many training sequences, spread
+                evenly.
+        """
 
     # -- what it gets for that ----------------------------------------------------------------
 

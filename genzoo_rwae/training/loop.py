@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from rich.console import Console
 from rich.markup import escape
+from torch import Tensor
 from torch.optim import Optimizer
 
 from genzoo_rwae.assemble import Assembled
 from genzoo_rwae.errors import CheckpointError, DivergedError, GenzooError
+from genzoo_rwae.evaluation.codes import encode_split
 from genzoo_rwae.objective import NotFiniteError
 from genzoo_rwae.ranks import RowShares
 from genzoo_rwae.run_folder import RunFolder
@@ -176,10 +178,19 @@ class Trainer:
             self._train(began, signals, bar)
         weights = gathered(self.model.state_dict(), self.ranks)
         if self.ranks.is_first:
-            self.run.save_model(weights)
             if is_sharded(self.engine):
                 take_weights(self.built, weights)
+            self.built.eval().fit_priors(self._codes_drawn)
+            self.run.save_model(self.built.state_dict())
         return Outcome(self.step, self.seconds, self._reason(), first_step)
+
+    def _codes_drawn(self, most: int) -> Tensor:
+        """Draws of z^c [N, D] for at most so many training sequences."""
+        data, seed = self.batches.data, self.spec.train.seed
+        self._say(f"fitting a prior to the codes of {min(most, len(data)):,} training sequences")
+        return encode_split(
+            self.built, data, most, step_generator(seed, "codes", self.step)
+        ).static_ND
 
     def _try_compiling(self) -> None:
         self._say("compiling the nets, which may take a minute")

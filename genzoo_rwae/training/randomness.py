@@ -13,8 +13,8 @@ import torch
 
 __all__ = ["epoch_order", "order_generator", "shown_labels", "step_generator"]
 
-Purpose = Literal["order", "draws", "global", "measure", "labels"]
-_NUMBER = {"order": 0, "draws": 1, "global": 2, "measure": 3, "labels": 4}
+Purpose = Literal["order", "draws", "global", "measure", "labels", "codes"]
+_NUMBER = {"order": 0, "draws": 1, "global": 2, "measure": 3, "labels": 4, "codes": 5}
 
 
 def _sequence(seed: int, purpose: Purpose, number: int) -> np.random.SeedSequence:

@@ -28,6 +28,7 @@ from genzoo_rwae_plugins.models.following import followed, reordered
 from genzoo_rwae_plugins.models.parts import DynamicPart, Share, StaticPart
 from genzoo_rwae_plugins.models.placing import Patches, in_float32
 from genzoo_rwae_plugins.models.rwae import Rwae
+from genzoo_rwae_plugins.models.sharing import SharedPrior
 from genzoo_rwae_plugins.models.views import movement
 
 __all__ = ["PatchesRwae"]
@@ -56,8 +57,9 @@ class PatchesRwae(Rwae):
     Args:
         encoder: frames to features, for the dynamic head; and one like it, of its own weights, for
             patches.
-        static: the static code; `size` is that of all things together, its head and encoder are
-            shared by them. `encoder` sees patches [B, T, C, P, P]; null: one like the model's.
+        static: the static code; `size` is that of all things together, its head, encoder and prior
+            are shared by them, which are independent under the prior. `encoder` sees patches
+            [B, T, C, P, P]; null: one like the model's.
         dynamic: the dynamic codes; `size` likewise.
         objects: K, things in a sequence.
         side: P, of a square patch in pixels; all places are whole patches within the frame. Null
@@ -121,6 +123,7 @@ class PatchesRwae(Rwae):
         of_patches = replace(
             static,
             head=lambda features, _: static.head(features, share),
+            prior=lambda _: SharedPrior(static.prior(share), objects),
             encoder=lambda frame_shape: encoder_of_patches((frame_shape[0], side, side)),
         )
         super().__init__(

@@ -241,6 +241,10 @@ class Rwae(SequenceModel):
         law, _ = self.dynamic_prior.along(latents.dynamic_BTD, **context)
         return law.mean
 
+    def fit_priors(self, draws: Callable[[int], Tensor]) -> None:
+        """The static prior, if it is one that is fitted to draws of z^c [N, D]."""
+        self.static_prior.fit_to(draws)
+
 
 @hookimpl
 def genzoo_models() -> Iterator[object]:
