@@ -80,11 +80,6 @@ def priors(z_BS: Tensor, things: int) -> dict[str, StaticPrior]:
     return shared
 
 
-def mean(figures: object) -> float:
-    """Of all figures in a mapping."""
-    return fmean(figure.value for figure in figures.values())  # type: ignore[attr-defined]
-
-
 def means(kept: Any, shown: Any, told: Callable[[Figure], float | None]) -> list[str]:
     """Over all factors, in the order of the page's columns."""
     columns = [

@@ -250,13 +250,17 @@ class StaticPrior(nn.Module, ABC):
     def law(self, count: int) -> Law:
         """The prior `count` times: [B, D]."""
 
-    def fit_to(self, draws: Callable[[int], Tensor]) -> None:
-        """Called once, when training is over; a prior that is learnt in training has nothing to do.
+    def fit_to(self, draws: Callable[[int], Tensor]) -> str | None:
+        """Called when training is over; a prior that is learnt in training has nothing to do.
 
         Args:
             draws: gives draws of Q(z^c | x) [N, D] for at most so many training sequences, spread
                 evenly.
+
+        Returns:
+            What was fitted, for the console; None: nothing.
         """
+        return None
 
 
 class DynamicPrior(nn.Module, ABC):

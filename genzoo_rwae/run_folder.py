@@ -185,6 +185,10 @@ class RunFolder:
             mend = _RELEASED if release_name(self.path) else _MENDS.get(path.name, _DRAWN)
             self.digests.check(path, mend)
 
+    def vouches_for(self, path: Path) -> bool:
+        """Whether a file is there, and is known to be what was written into it."""
+        return path in self.digests.noted() and self.digests.current(path) is not None
+
     def check_all(self) -> None:
         """Refuse a folder in which any file is not what was written into it.
 

@@ -98,7 +98,8 @@ class Swap:
 class SequenceModel(nn.Module, ABC):
     """Base of all models.
 
-    A model of one's own implements `infer`, `decode` and `sample_prior`.
+    A model of one's own implements `infer`, `decode` and `sample_prior`, and `fit_priors` if its
+    static prior is to be one that is fitted when training is over.
     """
 
     info: DataInfo
@@ -145,13 +146,17 @@ class SequenceModel(nn.Module, ABC):
         """
         return None
 
-    def fit_priors(self, draws: Callable[[int], Tensor]) -> None:
-        """Called once, when training is over, for priors that are fitted to codes.
+    def fit_priors(self, draws: Callable[[int], Tensor]) -> str | None:
+        """Called when training is over: give `draws` to the `fit_to` of the static prior.
 
         Args:
             draws: gives draws of Q(z^c | x) [N, D] for at most so many training sequences, spread
                 evenly.
+
+        Returns:
+            What was fitted, for the console; None: nothing.
         """
+        return None
 
     # -- what it gets for that ----------------------------------------------------------------
 

@@ -82,7 +82,8 @@ def encode_split(
         which: how many of them at most, spread evenly; or their places in the split.
         generator: codes are draws of the posteriors from it; without one they are their means.
     """
-    static, dynamic, action, batches = [], [], [], []
+    static, dynamic, action = [], [], []
+    told: list[tuple[Tensor, Tensor, Mapping[str, Tensor]]] = []  # of a batch but its frames
     indices_N = spread_indices(len(data), which) if isinstance(which, int) else which
     for batch in taken(data, indices_N):
         static_BD, dynamic_BTD, action_BA = _codes_of(model, batch, generator)
@@ -91,14 +92,14 @@ def encode_split(
         dynamic.append(dynamic_BTD * true_BT[..., None])
         if action_BA is not None:
             action.append(action_BA)
-        batches.append(batch)
-    names = batches[0].factors if batches else {}
+        told.append((batch.lengths_B, batch.indices_B, batch.factors))
+    lengths, indices, factors = zip(*told, strict=True)
     return EncodedSplit(
         torch.cat(static),
         torch.cat(dynamic),
-        torch.cat([batch.lengths_B for batch in batches]),
-        torch.cat([batch.indices_B for batch in batches]),
-        {name: torch.cat([batch.factors[name] for batch in batches]) for name in names},
+        torch.cat(lengths),
+        torch.cat(indices),
+        {name: torch.cat([of_batch[name] for of_batch in factors]) for name in factors[0]},
         torch.cat(action) if action else None,
     )
 

@@ -9,12 +9,11 @@ Shapes: N fitted rows, M tested rows, F features, K classes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
+
+from genzoo_rwae.other_threads import torchs_threads
 
 __all__ = [
     "UNSEEN",
@@ -23,7 +22,6 @@ __all__ = [
     "fitted_probe",
     "linear_probe",
     "score_probe",
-    "torchs_threads",
     "unseen",
 ]
 
@@ -108,19 +106,6 @@ def fitted_probe(probe: Any, x_NF: np.ndarray, y_N: np.ndarray) -> Any:
     with warnings.catch_warnings(), torchs_threads():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return probe.fit(x_NF, y_N)
-
-
-@contextmanager
-def torchs_threads() -> Iterator[None]:
-    """Meanwhile other libraries have as many threads as torch, which were chosen for the run.
-
-    By default they take all cores. Beside a process that keeps one of two busy, logistic
-    regressions were measured ten times slower on two threads than on one.
-    """
-    from threadpoolctl import threadpool_limits  # knows what is loaded by now
-
-    with threadpool_limits(torch.get_num_threads()):
-        yield
 
 
 def chance_of(y_test_M: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from genzoo_rwae.evaluation.codes import spread_indices, taken
-from genzoo_rwae.evaluation.probe import torchs_threads
+from genzoo_rwae.other_threads import torchs_threads
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import SequenceData
 

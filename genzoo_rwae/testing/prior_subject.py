@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
-from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.codes import DiagonalGaussian, StaticPrior
 from genzoo_rwae.components import wired_of
 from genzoo_rwae.spec.part import Part
 from genzoo_rwae.testing.properties import expect, expect_same, expect_shape
@@ -51,11 +51,16 @@ class PriorSubject:
             return self.part(size, context) if context else self.part(size)
 
     def lively(self, size: int, context: int = 0) -> Any:
-        """The prior with larger weights, so that its laws depend on the past enough to see it."""
+        """The prior with larger weights, so that its laws depend on the past enough to see it.
+
+        One that is fitted when training is over has been.
+        """
         prior = self.fresh(size, context, seed=0).eval()
         with torch.no_grad():
             for number, parameter in enumerate(prior.parameters()):
                 parameter.add_(0.3 * seeded(number, *parameter.shape))
+            if isinstance(prior, StaticPrior):
+                prior.fit_to(lambda most: 0.5 + seeded(7, min(most, 200), size))
         return prior
 
     def told(self, size: int, context: int) -> Told:

@@ -27,7 +27,7 @@ from genzoo_rwae.spec import Spec
 from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.training.batch_norm import normalised_over_ranks
 from genzoo_rwae.training.batches import Batches
-from genzoo_rwae.training.checkpoint import State, last_state, save_state
+from genzoo_rwae.training.checkpoint import State, last_state, load_weights, save_state
 from genzoo_rwae.training.compilation import faster_pass
 from genzoo_rwae.training.engine import Engine
 from genzoo_rwae.training.launch import launch, ranks_of
@@ -180,14 +180,23 @@ class Trainer:
         if self.ranks.is_first:
             if is_sharded(self.engine):
                 take_weights(self.built, weights)
-            self.built.eval().fit_priors(self._codes_drawn)
-            self.run.save_model(self.built.state_dict())
+            self._settle(first_step)
         return Outcome(self.step, self.seconds, self._reason(), first_step)
+
+    def _settle(self, first_step: int) -> None:
+        """Fit what is fitted once training is over, and write the weights of the end."""
+        if self.step == first_step and self.run.vouches_for(self.run.model):
+            load_weights(self.run.model, self.built)  # a finished run keeps what was measured
+            return
+        fitted = self.built.eval().fit_priors(self._codes_drawn)
+        if fitted:
+            self._say(f"static prior: {fitted}")
+        self.run.save_model(self.built.state_dict())
 
     def _codes_drawn(self, most: int) -> Tensor:
         """Draws of z^c [N, D] for at most so many training sequences."""
         data, seed = self.batches.data, self.spec.train.seed
-        self._say(f"fitting a prior to the codes of {min(most, len(data)):,} training sequences")
+        self._say(f"a prior is fitted to codes of {min(most, len(data)):,} training sequences")
         return encode_split(
             self.built, data, most, step_generator(seed, "codes", self.step)
         ).static_ND

@@ -5,7 +5,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from genzoo_rwae.evaluation.probe import fitted_probe, score_probe, torchs_threads
+from genzoo_rwae.evaluation.probe import fitted_probe, score_probe
+from genzoo_rwae.other_threads import torchs_threads
 
 
 def pools():

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
+from genzoo_rwae_plugins.priors.ex_post import ExPostMixture
+from rich.console import Console
 from safetensors.torch import load_file
 
 import genzoo_rwae as gz
 from genzoo_rwae.evaluation.codes import encode_split
 from genzoo_rwae.run import open_splits
 from genzoo_rwae.spec import load_spec
+from genzoo_rwae.training.signals import InterruptedRunError
 
 SETTINGS = {"evaluate": [], "model.static.prior": {"use": "ex-post-mixture", "components": 3}}
 FITTED = "static_prior.fitted"
+PATCHES = """\
+genzoo: 1
+name: patches
+data: {use: moving-shapes, sequences: 64, size: 32, length: 4, batch: 8}
+model:
+  use: rwae-patches
+  encoder: {use: frame, frames: {use: mlp, hidden: 8, width: 8}}
+  static: {size: 4, prior: {use: ex-post-mixture, components: 2}}
+  dynamic: {size: 4, prior: {use: lstm, hidden: 8}}
+  side: 8
+  hidden: 8
+  patches: {use: mlp, hidden: 8}
+objective: {static: mmd, dynamic: mmd}
+train: {steps: 3, threads: 1}
+evaluate: []
+"""
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +80,55 @@ def test_weights_but_the_prior_are_those_of_the_standard_normal(run: Path, spec:
             assert torch.equal(tensor, ours[name]), name
 
 
-def test_a_run_that_went_on_has_the_same_prior(run: Path, spec: Path) -> None:
-    before = (run / "model.safetensors").read_bytes()
+def weights(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def test_weights_that_were_lost_are_written_again_with_the_same_prior(
+    run: Path, spec: Path
+) -> None:
+    before = weights(run)
     (run / "model.safetensors").unlink()
     gz.build(spec, run=run, settings=SETTINGS)
-    assert (run / "model.safetensors").read_bytes() == before
+    assert weights(run) == before
+
+
+def test_a_finished_run_keeps_the_prior_that_was_measured(
+    run: Path, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = weights(run)
+    monkeypatch.setattr(ExPostMixture, "fit_to", lambda *_: pytest.fail("it is fitted again"))
+    model = gz.build(spec, run=run, settings=SETTINGS)
+    assert weights(run) == before
+    assert model.static_prior.fitted  # type: ignore[union-attr]
+
+
+def test_an_interrupted_run_ends_with_the_same_prior(
+    run: Path, spec: Path, killer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = spec.parent / "stopped"
+    monkeypatch.setenv("KILL_AT", "5")
+    monkeypatch.setenv("KILL_WITH", "SIGTERM")
+    killing = gz.Zoo([str(killer)], use_entry_points=False)
+    with pytest.raises(InterruptedRunError):
+        gz.build(spec, run=other, settings=SETTINGS, zoo=killing)
+    assert not (other / "model.safetensors").exists()
+    gz.build(spec, run=other, settings=SETTINGS)
+    assert weights(other) == weights(run)
+
+
+def test_things_of_patches_share_the_prior_that_is_fitted(tmp_path: Path) -> None:
+    spec = tmp_path / "patches.yaml"
+    spec.write_text(PATCHES)
+    gz.build(spec, run=tmp_path / "run")
+    model = gz.load(tmp_path / "run")
+    assert model.static_prior.each.fitted  # type: ignore[union-attr]
+    assert model.sample(3).x_BT.isfinite().all()
 
 
 def test_the_console_says_what_it_is_waiting_for(spec: Path, tmp_path: Path) -> None:
-    from rich.console import Console
-
-    console = Console(record=True, width=200, quiet=False, file=(tmp_path / "said").open("w"))
+    console = Console(file=StringIO(), width=200)
     gz.build(spec, run=tmp_path / "run", settings=SETTINGS, console=console)
-    assert "fitting a prior to the codes of" in console.export_text()
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "a prior is fitted to codes of" in said
+    assert "static prior: 3 Gaussians, fitted to" in said

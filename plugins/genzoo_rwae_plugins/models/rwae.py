@@ -241,9 +241,9 @@ class Rwae(SequenceModel):
         law, _ = self.dynamic_prior.along(latents.dynamic_BTD, **context)
         return law.mean
 
-    def fit_priors(self, draws: Callable[[int], Tensor]) -> None:
+    def fit_priors(self, draws: Callable[[int], Tensor]) -> str | None:
         """The static prior, if it is one that is fitted to draws of z^c [N, D]."""
-        self.static_prior.fit_to(draws)
+        return self.static_prior.fit_to(draws)
 
 
 @hookimpl

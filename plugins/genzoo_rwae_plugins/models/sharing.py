@@ -40,9 +40,13 @@ class SharedPrior(StaticPrior):
             return DiagonalGaussian(mean_BS, log_variance_BS)
         return _Independent(law, self.things)
 
-    def fit_to(self, draws: Callable[[int], Tensor]) -> None:
+    def fit_to(self, draws: Callable[[int], Tensor]) -> str | None:
         """Fit the prior of one thing to the codes of all things."""
-        self.each.fit_to(lambda most: rearrange(draws(most), "b (k s) -> (b k) s", k=self.things))
+
+        def of_single_things(most: int) -> Tensor:
+            return rearrange(draws(most), "b (k s) -> (b k) s", k=self.things)
+
+        return self.each.fit_to(of_single_things)
 
 
 @dataclass(frozen=True)

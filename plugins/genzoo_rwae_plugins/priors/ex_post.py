@@ -9,16 +9,18 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from einops import einsum
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from genzoo_rwae.codes import Categorical, DiagonalGaussian, Law, StaticPrior
 from genzoo_rwae.components import hookimpl, prior
 from genzoo_rwae.draws import normal_draws
-from genzoo_rwae.evaluation.probe import torchs_threads
+from genzoo_rwae.errors import GenzooWarning
+from genzoo_rwae.other_threads import torchs_threads
 
 __all__ = ["ExPostMixture", "FullMixture"]
 
@@ -51,12 +53,13 @@ class FullMixture:
 
     def log_density(self, z: Tensor) -> Tensor:
         """ln Σ_k w_k N(z; μ_k, Σ_k) of values [..., D], in nats: [...]."""
-        from_mean = (z[..., None, :] - self.mean)[..., None]
-        scaled = torch.linalg.solve_triangular(self.root, from_mean, upper=False)[..., 0]
+        # rows side by side, so that there is one root for all of them
+        from_mean_KDN = z.reshape(-1, z.shape[-1]).T - self.mean[..., None]
+        scaled_KDN = torch.linalg.solve_triangular(self.root, from_mean_KDN, upper=False)
         volume_K = self.root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = 0.5 * z.shape[-1] * math.log(2 * math.pi)
-        log_p = self.log_weights - 0.5 * scaled.square().sum(-1) - volume_K - constant
-        log_density: Tensor = log_p.logsumexp(-1)
+        constant_K = self.log_weights - volume_K - 0.5 * z.shape[-1] * math.log(2 * math.pi)
+        log_p_KN = constant_K[:, None] - 0.5 * scaled_KDN.square().sum(1)
+        log_density: Tensor = log_p_KN.logsumexp(0).reshape(z.shape[:-1])
         return log_density
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
@@ -81,7 +84,8 @@ class ExPostMixture(StaticPrior):
     Until then, and in the weights of the best validation loss, the prior is N(0, I).
 
     Args:
-        components: K; fewer where there are not five times as many codes as K times D.
+        components: K; fewer where there are not five times as many codes as K D, as 25 for 8,000
+            codes of width 64. The console says how many there are.
         sequences: most training sequences whose codes are fitted, spread evenly.
         smallest_sd: in any direction, of any component.
 
@@ -100,8 +104,8 @@ class ExPostMixture(StaticPrior):
         /,
         *,
         components: PositiveInt = 40,
-        sequences: PositiveInt = 4_000,
-        smallest_sd: PositiveFloat = 0.03,
+        sequences: Annotated[int, Field(ge=2)] = 8_000,
+        smallest_sd: Annotated[float, Field(ge=1e-3)] = 0.03,
     ) -> None:
         super().__init__()
         self.sequences, self.smallest_sd = sequences, smallest_sd
@@ -117,24 +121,39 @@ class ExPostMixture(StaticPrior):
             return DiagonalGaussian(zero_BD, zero_BD)
         return FullMixture(count, self.log_weights, self.mean, self.root)
 
-    def fit_to(self, draws: Callable[[int], Tensor]) -> None:
-        """The mixture, by expectation maximisation; the mixture of before is forgotten."""
+    def fit_to(self, draws: Callable[[int], Tensor]) -> str | None:
+        """The mixture, by expectation maximisation; whatever was fitted before is forgotten.
+
+        Warns:
+            GenzooWarning: it cannot be fitted, as to one code alone; the prior stays N(0, I).
+        """
         from sklearn.exceptions import ConvergenceWarning  # a second to import
         from sklearn.mixture import GaussianMixture
 
         z_ND = draws(self.sequences).double().cpu().numpy()
-        most, size = self.mean.shape
-        used = max(1, min(most, len(z_ND) // (_FEWEST * size)))
+        most, (count, size) = len(self.mean), z_ND.shape
+        used = max(1, min(most, count // (_FEWEST * size)))
         fit = GaussianMixture(used, reg_covar=self.smallest_sd**2, max_iter=100, random_state=0)
-        with warnings.catch_warnings(), torchs_threads():
-            # a hundred rounds are enough whether or not the last one still changed something
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            fit.fit(z_ND)
-        self.log_weights.fill_(-math.inf)
-        self.log_weights[:used] = torch.from_numpy(fit.weights_).log()
-        self.mean[:used] = torch.from_numpy(fit.means_)
-        self.root[:used] = torch.linalg.cholesky(torch.from_numpy(fit.covariances_))
+        try:
+            with warnings.catch_warnings(), torchs_threads():
+                # a hundred rounds are enough whether or not the last one still changed something
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                fit.fit(z_ND)
+        except ValueError as error:
+            warnings.warn(
+                f"no mixture can be fitted to {count:,} codes of width {size} ({error}); the "
+                "prior stays N(0, I). A larger smallest_sd, or more sequences, may mend it",
+                GenzooWarning,
+                stacklevel=2,
+            )
+            return None
+        self.log_weights.fill_(-math.inf)[:used] = torch.from_numpy(fit.weights_).log()
+        self.mean.zero_()[:used] = torch.from_numpy(fit.means_)
+        roots_KDD = torch.linalg.cholesky(torch.from_numpy(fit.covariances_))
+        self.root.copy_(torch.eye(size))[:used] = roots_KDD
         self.fitted.fill_(True)
+        fewer = f" in place of {most}, which want more" if used < most else ""
+        return f"{used} Gaussians{fewer}, fitted to {count:,} codes of width {size}"
 
 
 @hookimpl

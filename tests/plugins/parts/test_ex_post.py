@@ -14,6 +14,7 @@ from genzoo_rwae_plugins.priors.mixture import MixturePrior
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from genzoo_rwae.codes import DiagonalGaussian
+from genzoo_rwae.errors import GenzooWarning
 
 ROOTS = torch.tensor([[[0.3, 0.0], [0.25, 0.1]], [[0.2, 0.0], [-0.3, 0.4]]])
 MEANS = torch.tensor([[-1.5, 0.0], [1.0, 1.0]])
@@ -39,8 +40,8 @@ def law_of(z_ND, **options):
 
 def test_before_it_is_fitted_it_is_the_standard_normal_and_learns_nothing():
     prior = ExPostMixture(3)
-    for prior in (prior.train(), prior.eval()):
-        law = prior.law(4)
+    for training in (True, False):
+        law = prior.train(training).law(4)
         assert isinstance(law, DiagonalGaussian)
         assert torch.equal(law.mean, torch.zeros(4, 3))
         assert torch.equal(law.sd, torch.ones(4, 3))
@@ -107,13 +108,38 @@ def test_it_asks_for_as_many_sequences_as_it_says():
         asked.append(most)
         return codes(most)
 
-    ExPostMixture(2, components=1, sequences=37).fit_to(draws)
+    said = ExPostMixture(2, components=1, sequences=37).fit_to(draws)
     assert asked == [37]
+    assert said == "1 Gaussians, fitted to 37 codes of width 2"
+
+
+def test_it_says_when_there_are_fewer_components_than_were_asked_for():
+    said = ExPostMixture(2, components=30).fit_to(lambda most: codes(40))
+    assert said == "4 Gaussians in place of 30, which want more, fitted to 40 codes of width 2"
+
+
+@pytest.mark.parametrize(
+    "z_ND", [torch.zeros(1, 2), torch.full((9, 2), math.nan)], ids=["one code", "not finite"]
+)
+def test_codes_that_no_mixture_can_be_fitted_to_leave_the_prior_as_it_was(z_ND):
+    prior = ExPostMixture(2).eval()
+    with pytest.warns(GenzooWarning, match="the prior stays N"):
+        assert prior.fit_to(lambda most: z_ND) is None
+    assert isinstance(prior.law(1), DiagonalGaussian)
+
+
+def test_density_of_many_codes_wants_no_root_for_each_of_them():
+    law = FullMixture(1, torch.zeros(1), torch.zeros(1, 64), torch.eye(64)[None])
+    with torch.profiler.profile(profile_memory=True) as seen:
+        law.log_density(torch.zeros(5000, 64))
+    most = max(event.self_cpu_memory_usage for event in seen.key_averages())
+    assert most < 40e6  # a few times 5,000 codes; with a root for each 82 MB
 
 
 def test_the_same_codes_give_the_same_mixture_whatever_was_there_before():
-    one, other = fitted(codes(300), components=3), fitted(codes(500, seed=1), components=3)
-    other.fit_to(lambda most: codes(300))
+    one, other = fitted(codes(40), components=9), fitted(codes(500, seed=1), components=9)
+    other.fit_to(lambda most: codes(40))
+    assert (one.log_weights > -math.inf).sum() == 4
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from genzoo_rwae.training.checkpoint import load_state
@@ -79,6 +80,27 @@ def run(place: Path) -> Run:
         )
 
     return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [[], ["--shard-weights"]], ids=["whole", "in shards"])
+def test_a_prior_is_fitted_by_the_first_rank_to_what_all_have_trained(
+    run: Run, place: Path, how: list[str]
+) -> None:
+    folder = f"fitted{len(how)}"
+    fitted = ["--set", "model.static.prior={use: ex-post-mixture, components: 2}"]
+    done = run(
+        "-m", "genzoo_rwae", "build", "tiny.yaml", "-o", folder, "--devices", "2", *how, *fitted
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("static prior: 2 Gaussians") == 1
+    ours, mean = load_file(place / folder / "model.safetensors"), "static_prior.mean"
+    assert ours["static_prior.fitted"]
+    assert ours[mean].abs().sum() > 0
+    state = load_state(place / folder / "checkpoints" / "last.pt").model
+    assert not state["static_prior.fitted"]
+    for name in state:
+        assert name.startswith("static_prior.") or torch.equal(ours[name], state[name]), name
 
 
 @pytest.fixture(scope="module")
