@@ -55,7 +55,7 @@ def fixed_uniforms(source: str, split: Split, /, *, count: int) -> np.ndarray:
 
 
 def held_out_split(
-    count: int, split: Split, /, *, validation: int, test: int, seed: int
+    count: int, split: Split, /, *, validation: int, test: int, seed: int, fold: int = 0
 ) -> np.ndarray:
     """The items of one split, from a fixed permutation of all: train, then validation, then test.
 
@@ -65,12 +65,15 @@ def held_out_split(
         validation: how many items validation gets.
         test: how many items test gets.
         seed: of the permutation.
+        fold: other items are for validation with every one; those for testing stay.
 
     Returns:
         [.] int64 items; the three splits are disjoint and cover all.
     """
     order_N = np.random.RandomState(seed).permutation(count)
     train = count - validation - test
+    free = slice(train + validation)
+    order_N[free] = np.roll(order_N[free], fold * validation)
     bounds = {"train": (0, train), "validation": (train, train + validation)}
     start, stop = bounds.get(split, (train + validation, count))
     return order_N[start:stop]

@@ -52,6 +52,7 @@ def part_of(
     place: object,
     what: str,
     blame: str = "test",
+    fold: int = 0,
 ) -> np.ndarray:
     """The items of one split, from a fixed permutation; a share that is not 0 gets at least one.
 
@@ -62,6 +63,8 @@ def part_of(
         place: where they come from, for the message.
         what: what they are called, for the message.
         blame: the option to lower where the shares leave nothing to train on.
+        fold: other items are for validation with every one, until all have been that are not for
+            testing.
 
     Returns:
         [.] int64 items; the three splits are disjoint and cover all.
@@ -78,7 +81,7 @@ def part_of(
             f"{place}: found {count} {what}, of which {shares}; wanted at least one more, for "
             f"training; add {what}, or lower the shares"
         )
-    return held_out_split(count, split, seed=_SPLIT_SEED, **held)
+    return held_out_split(count, split, seed=_SPLIT_SEED, fold=fold, **held)
 
 
 def names_of(
@@ -91,13 +94,14 @@ def names_of(
     place: object,
     what: str,
     blame: str = "test",
+    fold: int = 0,
 ) -> frozenset[str]:
     """The names of one split: `part_of` all of them, each once and in natural order.
 
     Args:
         split: which part.
         names: of whatever must not be in two parts.
-        validation, test, place, what, blame: as in `part_of`.
+        validation, test, place, what, blame, fold: as in `part_of`.
 
     Raises:
         OptionError, DataError: as `part_of`.
@@ -111,5 +115,6 @@ def names_of(
         place=place,
         what=what,
         blame=blame,
+        fold=fold,
     )
     return frozenset(ordered[item] for item in part_N)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from genzoo_rwae.components import hookimpl, source
 from genzoo_rwae.sequences import Factor, SequenceData, Split
@@ -38,6 +38,7 @@ def timit(
     root: Path | None = None,
     split_by: Literal["speaker", "recording"] = "speaker",
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+    fold: NonNegativeInt = 0,
     chunk: PositiveFloat | None = 0.2,
     longest: PositiveFloat = 5.0,
     representation: Literal["magnitude", "log-magnitude", "log-mel"] = "magnitude",
@@ -65,6 +66,8 @@ def timit(
             so that no sentence is in two parts.
         validation: share of the speakers of TRAIN (of the women and of the men), or of the
             sentences, that is held out for validation, in a fixed random order.
+        fold: others are held out for validation with 0, 1, and so on, until all have been that are
+            not for testing: to choose settings where there are few.
         chunk: seconds of the consecutive pieces that recordings are cut into; null for whole ones.
         longest: seconds of a whole recording, if chunk is null; longer ones are cut off there and
             shorter ones padded, so say what the longest of yours has.
@@ -100,12 +103,12 @@ def timit(
 
     def recordings(part: Split) -> list[Recording]:
         if split_by == "speaker":
-            ones = _of_speakers(corpus, part, validation, folder)
+            ones = _of_speakers(corpus, part, validation, fold, folder)
         else:
             sentences = {one.sentence for one in corpus.utterances}
             theirs = names_of(
                 part, sentences, validation=validation, test=_SENTENCES_TEST,
-                place=folder, what="sentences", blame="validation",
+                place=folder, what="sentences", blame="validation", fold=fold,
             )  # fmt: skip
             ones = [one for one in corpus.utterances if one.sentence in theirs]
         return [_recording(one, speakers, phones=phones) for one in ones]
@@ -116,7 +119,9 @@ def timit(
     )  # fmt: skip
 
 
-def _of_speakers(corpus: Corpus, part: Split, validation: float, folder: Path) -> list[Utterance]:
+def _of_speakers(
+    corpus: Corpus, part: Split, validation: float, fold: int, folder: Path
+) -> list[Utterance]:
     """Women and men are held out in equal shares; the corpus' own test speakers are kept so."""
     theirs: set[str] = set()
     test = 0.0 if corpus.official else _SAMPLE_TEST
@@ -125,7 +130,7 @@ def _of_speakers(corpus: Corpus, part: Split, validation: float, folder: Path) -
         if free:
             theirs |= names_of(
                 part, free, validation=validation, test=test,
-                place=folder, what=f"{SEXES[sex]} speakers", blame="validation",
+                place=folder, what=f"{SEXES[sex]} speakers", blame="validation", fold=fold,
             )  # fmt: skip
     if part == "test" and corpus.official:
         theirs = {one.speaker for one in corpus.utterances if one.test}

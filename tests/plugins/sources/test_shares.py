@@ -37,6 +37,22 @@ def test_items_are_those_of_the_names(tmp_path):
         assert {NAMES[k] for k in items} == names_of(split, NAMES, **shares)
 
 
+def test_folds_hold_out_each_name_once_that_is_not_for_testing(tmp_path):
+    shares = {"validation": 0.2, "test": 0.2, "place": tmp_path, "what": "takes"}
+    held, tested = [], set()
+    for fold in range(4):
+        found = {split: names_of(split, NAMES, fold=fold, **shares) for split in SPLITS}
+        assert sorted(name for names in found.values() for name in names) == sorted(NAMES)
+        held += found["validation"]
+        tested.add(found["test"])
+    assert tested == {names_of("test", NAMES, **shares)}
+    assert len(held) == 24
+    assert set(held) == set(NAMES) - tested.pop()
+    first = names_of("validation", NAMES, **shares)
+    assert names_of("validation", NAMES, fold=0, **shares) == first
+    assert names_of("validation", NAMES, fold=4, **shares) == first
+
+
 @pytest.mark.parametrize(
     ("share", "count", "wanted"), [(0, 10, 0), (0.01, 10, 1), (0.25, 10, 2), (0.26, 10, 3)]
 )

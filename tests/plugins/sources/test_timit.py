@@ -79,6 +79,27 @@ def test_a_quarter_of_the_samples_women_and_men_are_tested(sample):
         assert sum(name[0] == "f" for name in names) == len(names) / 2
 
 
+def test_folds_hold_out_other_women_and_men_and_test_the_same(sample):
+    folds = [
+        {split: speakers(timit(split, root=sample, validation=0.25, fold=fold)) for split in SPLITS}
+        for fold in range(3)
+    ]
+    assert len({frozenset(found["test"]) for found in folds}) == 1
+    for found in folds:
+        assert sorted(name[0] for name in found["validation"]) == ["f", "f", "m", "m"]
+        assert not found["validation"] & (found["train"] | found["test"])
+    assert len(set().union(*(found["validation"] for found in folds))) == 12
+
+
+def test_folds_hold_out_other_sentences(sample):
+    found = [
+        sentences(timit("validation", root=sample, split_by="recording", validation=0.2, fold=fold))
+        for fold in range(2)
+    ]
+    assert found[0]
+    assert not found[0] & found[1]
+
+
 @pytest.mark.parametrize("split_by", ["speaker", "recording"])
 def test_a_validation_share_that_leaves_nothing_is_the_option_to_blame(sample, split_by):
     with pytest.raises(OptionError, match="leave nothing to train on") as refused:
