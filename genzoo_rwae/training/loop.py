@@ -188,7 +188,8 @@ class Trainer:
         if self.step == first_step and self.run.vouches_for(self.run.model):
             load_weights(self.run.model, self.built)  # a finished run keeps what was measured
             return
-        fitted = self.built.eval().fit_priors(self._codes_drawn)
+        with self.console.status("fitting what is fitted to codes"):
+            fitted = self.built.eval().fit_priors(self._codes_drawn)
         if fitted:
             self._say(f"static prior: {fitted}")
         self.run.save_model(self.built.state_dict())

@@ -153,7 +153,8 @@ class ExPostMixture(StaticPrior):
         self.root.copy_(torch.eye(size))[:used] = roots_KDD
         self.fitted.fill_(True)
         fewer = f" in place of {most}, which want more" if used < most else ""
-        return f"{used} Gaussians{fewer}, fitted to {count:,} codes of width {size}"
+        laws = "Gaussian" if used == 1 else "Gaussians"
+        return f"{used} {laws}{fewer}, fitted to {count:,} codes of width {size}"
 
 
 @hookimpl

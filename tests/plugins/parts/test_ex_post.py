@@ -110,7 +110,7 @@ def test_it_asks_for_as_many_sequences_as_it_says():
 
     said = ExPostMixture(2, components=1, sequences=37).fit_to(draws)
     assert asked == [37]
-    assert said == "1 Gaussians, fitted to 37 codes of width 2"
+    assert said == "1 Gaussian, fitted to 37 codes of width 2"
 
 
 def test_it_says_when_there_are_fewer_components_than_were_asked_for():
