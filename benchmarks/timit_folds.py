@@ -26,15 +26,11 @@ import genzoo_rwae as gz
 RWAE, DSVAE = "zoo:timit-priced-mmd", "zoo:timit-dsvae"
 MIXTURE = "model.static.prior={use: mixture, components: 16}"
 GAUSSIAN = "model.static.prior=gaussian"
-HSIC = "objective.independence={use: hsic, weight: 300}"
 VARIANTS: dict[str, tuple[str, list[str]]] = {
     "DSVAE": (DSVAE, []),
     "DSVAE as published": ("zoo:timit-dsvae-plain", []),
     "R-WAE(MMD), prior N(0, I)": (RWAE, [GAUSSIAN]),
     "R-WAE(MMD), prior of 16 Gaussians": (RWAE, [MIXTURE]),
-    "N(0, I), HSIC between the codes": (RWAE, [GAUSSIAN, HSIC]),
-    "DSVAE, 100 epochs": (DSVAE, ["train.epochs=100"]),
-    "N(0, I), 100 epochs": (RWAE, [GAUSSIAN, "train.epochs=100"]),
 }
 FOLDS = range(3)
 
