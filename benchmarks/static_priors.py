@@ -5,9 +5,10 @@
 Each run of moving digits draws samples from N(0, I), which its codes were pulled towards, from
 mixtures of so many Gaussians that are fitted to codes of training clips (`ex-post-mixture`), and
 from such codes themselves, of each digit by itself and in another order: no prior of z^c can be
-expected to do better. Motion is always drawn from the run's own dynamic prior. The metrics are
-`long-samples`, frame by frame, and `unconditional`, means over both digits; both see the judge of
-the run's spec and, for comparison, test clips.
+expected to do better. Motion is always drawn from the run's own dynamic prior. Mixtures are fitted
+anew, to other draws of codes than the run's own. The metrics are `long-samples`, frame by frame
+(200 samples of 100 frames), and `unconditional` (400 samples), means over both digits, by the judge
+of the run's spec, which sees test clips for comparison.
 """
 
 from __future__ import annotations

@@ -185,14 +185,27 @@ class Trainer:
 
     def _settle(self, first_step: int) -> None:
         """Fit what is fitted once training is over, and write the weights of the end."""
-        if self.step == first_step and self.run.vouches_for(self.run.model):
-            load_weights(self.run.model, self.built)  # a finished run keeps what was measured
+        if self.step == first_step and self._takes_what_was_fitted():
             return
         with self.console.status("fitting what is fitted to codes"):
             fitted = self.built.eval().fit_priors(self._codes_drawn)
         if fitted:
             self._say(f"static prior: {fitted}")
         self.run.save_model(self.built.state_dict())
+
+    def _takes_what_was_fitted(self) -> bool:
+        """Whether this very training has ended before: the model then has what was measured."""
+        if not self.run.vouches_for(self.run.model):
+            return False
+        trained = {name: tensor.clone() for name, tensor in self.built.state_dict().items()}
+        try:
+            load_weights(self.run.model, self.built)
+        except CheckpointError:
+            return False
+        if all(torch.equal(p, trained[name]) for name, p in self.built.named_parameters()):
+            return True
+        self.built.load_state_dict(trained)  # those were of another step
+        return False
 
     def _codes_drawn(self, most: int) -> Tensor:
         """Draws of z^c [N, D] for at most so many training sequences."""

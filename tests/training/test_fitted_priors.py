@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 import genzoo_rwae as gz
 from genzoo_rwae.evaluation.codes import encode_split
 from genzoo_rwae.run import open_splits
+from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.spec import load_spec
+from genzoo_rwae.training.checkpoint import load_state
 from genzoo_rwae.training.signals import InterruptedRunError
 
 SETTINGS = {"evaluate": [], "model.static.prior": {"use": "ex-post-mixture", "components": 3}}
@@ -101,6 +103,40 @@ def test_a_finished_run_keeps_the_prior_that_was_measured(
     model = gz.build(spec, run=run, settings=SETTINGS)
     assert weights(run) == before
     assert model.static_prior.fitted  # type: ignore[union-attr]
+
+
+def test_weights_of_another_step_are_not_kept(run: Path, spec: Path) -> None:
+    before, folder = weights(run), RunFolder(run)
+    state = load_file(folder.model)
+    name = next(name for name in state if name.endswith("weight"))
+    folder.save_model({**state, name: state[name] + 1})
+    assert weights(run) != before
+    model = gz.build(spec, run=run, settings=SETTINGS)
+    assert weights(run) == before
+    assert torch.equal(model.state_dict()[name], state[name])
+
+
+def test_a_run_that_went_on_and_was_stopped_has_the_weights_of_where_it_stopped(
+    spec: Path, killer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = spec.parent / "minutes"
+    short, long = (
+        {**SETTINGS, "train": {"steps": 100_000, "minutes": minutes, "save_every": 0}}
+        for minutes in (1e-4, 5)
+    )
+    gz.build(spec, run=run, settings=short)
+    first = weights(run)
+    at = load_state(RunFolder(run).state).step + 3
+    monkeypatch.setenv("KILL_AT", str(at))
+    monkeypatch.setenv("KILL_WITH", "SIGTERM")
+    with pytest.raises(InterruptedRunError):
+        gz.build(spec, run=run, settings=long, zoo=gz.Zoo([str(killer)], use_entry_points=False))
+    gz.build(spec, run=run, settings=short)
+    assert weights(run) != first
+    state, ours = load_state(RunFolder(run).state), load_file(run / "model.safetensors")
+    assert state.step == at
+    for name in dict(gz.load(run).named_parameters()):
+        assert torch.equal(ours[name], state.model[name]), name
 
 
 def test_an_interrupted_run_ends_with_the_same_prior(

@@ -130,6 +130,7 @@ class ExPostMixture(StaticPrior):
         from sklearn.exceptions import ConvergenceWarning  # a second to import
         from sklearn.mixture import GaussianMixture
 
+        self.fitted.fill_(False)
         z_ND = draws(self.sequences).double().cpu().numpy()
         most, (count, size) = len(self.mean), z_ND.shape
         used = max(1, min(most, count // (_FEWEST * size)))

@@ -122,7 +122,7 @@ def test_it_says_when_there_are_fewer_components_than_were_asked_for():
     "z_ND", [torch.zeros(1, 2), torch.full((9, 2), math.nan)], ids=["one code", "not finite"]
 )
 def test_codes_that_no_mixture_can_be_fitted_to_leave_the_prior_as_it_was(z_ND):
-    prior = ExPostMixture(2).eval()
+    prior = fitted(codes(200), components=2)
     with pytest.warns(GenzooWarning, match="the prior stays N"):
         assert prior.fit_to(lambda most: z_ND) is None
     assert isinstance(prior.law(1), DiagonalGaussian)
