@@ -6,8 +6,10 @@ import ctypes
 import gc
 import os
 import platform
+import shlex
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -93,3 +95,27 @@ def versions(*packages: str) -> str:
         except PackageNotFoundError:
             found.append(f"{package} not installed")
     return ", ".join(found)
+
+
+def page_of_a_table(
+    title: str, doc: str, columns: Sequence[str], rows: Sequence[str], facts: Sequence[str]
+) -> str:
+    """The page of a script that measures one table, with seed 0 and on one thread.
+
+    Args:
+        title: of the page.
+        doc: the script's docstring, of which all is shown but its first line and its command.
+        columns: their names.
+        rows: in Markdown.
+        facts: what is known beside command, seed and machine, each as `name: what`.
+    """
+    known = [f"command: `python {shlex.join(sys.argv)}`", "seed: 0"]
+    known += [f"machine: {machine()}, one thread", *facts]
+    table = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *rows]
+    parts = [
+        f"# {title}",
+        doc.split("\n\n", 2)[2].strip(),
+        "\n".join(f"- {fact}" for fact in known),
+        "\n".join(table),
+    ]
+    return "\n\n".join(parts) + "\n"

@@ -13,8 +13,6 @@ The judge is that of the run's spec.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +21,7 @@ from statistics import fmean
 import numpy as np
 import torch
 from genzoo_rwae_plugins.models import patches
-from measuring import machine, versions
+from measuring import page_of_a_table, versions
 from rich.console import Console
 from torch import Tensor
 
@@ -107,20 +105,15 @@ def main() -> None:
     torch.set_num_threads(1)
     table = measured(arguments.run)
     rows = next(iter(table.values()))
-    lines = [
-        f"| of {CLIPS} validation clips | {' | '.join(table)} |",
-        "|" + "---|" * (1 + len(table)),
-        *(f"| {row} | {' | '.join(found[row] for found in table.values())} |" for row in rows),
-    ]
-    parts = [
-        "# Where moving digits are, and which is which",
-        __doc__.split("\n\n", 2)[2].strip(),
-        f"- command: `python {shlex.join(sys.argv)}`\n- seed: 0\n- machine: {machine()}, one thread"
-        f"\n- versions: {versions('torch', 'genzoo-rwae')}",
-        "\n".join(lines),
-    ]
-    arguments.page.write_text("\n\n".join(parts) + "\n")
-    print(parts[-1])
+    page = page_of_a_table(
+        "Where moving digits are, and which is which",
+        __doc__,
+        (f"of {CLIPS} validation clips", *table),
+        [f"| {row} | {' | '.join(found[row] for found in table.values())} |" for row in rows],
+        [f"versions: {versions('torch', 'genzoo-rwae')}"],
+    )
+    arguments.page.write_text(page)
+    print(page)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ of the run's spec, which sees test clips for comparison.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
@@ -28,7 +26,7 @@ from genzoo_rwae_plugins.models.patches import PatchesRwae
 from genzoo_rwae_plugins.models.sharing import SharedPrior
 from genzoo_rwae_plugins.priors.ex_post import ExPostMixture
 from genzoo_rwae_plugins.priors.gaussian import GaussianPrior
-from measuring import machine, versions
+from measuring import page_of_a_table, versions
 from rich.console import Console
 from torch import Tensor
 
@@ -119,18 +117,14 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    parts = [
-        "# Samples of moving digits, by the prior of what they look like",
-        __doc__.split("\n\n", 2)[2].strip(),
-        f"- command: `python {shlex.join(sys.argv)}`\n- seed: 0\n- machine: {machine()}, one thread"
-        f"\n- versions: {versions('torch', 'scikit-learn')}, genzoo-rwae {gz.__version__}",
-        "\n".join([
-            "| run | prior of z^c | kept | halves alike | H(y given x) | H(y) | Fréchet |",
-            "|" + "---|" * 7,
-            *(row for run in arguments.runs for row in rows_of(run)),
-        ]),
-    ]  # fmt: skip
-    arguments.page.write_text("\n\n".join(parts) + "\n")
+    page = page_of_a_table(
+        "Samples of moving digits, by the prior of what they look like",
+        __doc__,
+        ("run", "prior of z^c", "kept", "halves alike", "H(y given x)", "H(y)", "Fréchet"),
+        [row for run in arguments.runs for row in rows_of(run)],
+        [f"versions: {versions('torch', 'scikit-learn')}, genzoo-rwae {gz.__version__}"],
+    )
+    arguments.page.write_text(page)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,12 @@ probe of phones; `folds` are the static EERs one by one. Runs that are there are
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from measuring import machine, versions
+from measuring import page_of_a_table, versions
 
 import genzoo_rwae as gz
 
@@ -61,19 +59,18 @@ def main() -> None:
         static = ", ".join(f"{fold['static EER']:.3f}" for fold in folds)
         rows.append(f"| {name} | {' | '.join(means)} | {static} |")
         print(rows[-1], flush=True)
-    parts = [
-        "# Settings of TIMIT on voices that are not for testing",
-        __doc__.split("\n\n", 2)[2].strip(),
-        f"- command: `python {shlex.join(sys.argv)}`\n- seed: 0\n- machine: {machine()}, one thread"
-        f"\n- versions: {versions('torch')}, genzoo-rwae {gz.__version__}\n- data: TIMIT sample, "
-        "© 1993 Linguistic Data Consortium, CC BY-NC-SA: not for commercial use",
-        "\n".join([
-            "| setting | static EER | dynamic EER | phone, dynamic codes | folds |",
-            "|" + "---|" * 5,
-            *rows,
-        ]),
-    ]  # fmt: skip
-    arguments.page.write_text("\n\n".join(parts) + "\n")
+    page = page_of_a_table(
+        "Settings of TIMIT on voices that are not for testing",
+        __doc__,
+        ("setting", "static EER", "dynamic EER", "phone, dynamic codes", "folds"),
+        rows,
+        (
+            f"versions: {versions('torch')}, genzoo-rwae {gz.__version__}",
+            "data: TIMIT sample, © 1993 Linguistic Data Consortium, CC BY-NC-SA: "
+            "not for commercial use",
+        ),
+    )
+    arguments.page.write_text(page)
 
 
 if __name__ == "__main__":

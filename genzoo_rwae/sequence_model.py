@@ -147,15 +147,7 @@ class SequenceModel(nn.Module, ABC):
         return None
 
     def fit_priors(self, draws: Callable[[int], Tensor]) -> str | None:
-        """Called when training is over: give `draws` to the `fit_to` of the static prior.
-
-        Args:
-            draws: gives draws of Q(z^c | x) [N, D] for at most so many training sequences, spread
-                evenly.
-
-        Returns:
-            What was fitted, for the console; None: nothing.
-        """
+        """Called when training is over: takes `draws` to the static prior's `fit_to`, as there."""
         return None
 
     # -- what it gets for that ----------------------------------------------------------------

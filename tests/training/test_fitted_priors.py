@@ -55,14 +55,14 @@ def run(spec: Path) -> Path:
 def log_density(run: Path, prior: torch.nn.Module) -> float:
     splits = open_splits(load_spec(str(run / "spec.yaml")))
     z_ND = encode_split(gz.load(run), splits.train, 99, torch.Generator().manual_seed(1)).static_ND
-    return float(prior.law(1).log_density(z_ND).mean())  # type: ignore[operator]
+    return float(prior.law(1).log_density(z_ND).mean())
 
 
 def test_the_weights_of_the_end_have_the_fitted_prior_and_its_codes_are_likely(run: Path) -> None:
     model = gz.load(run)
-    fitted = log_density(run, model.static_prior)  # type: ignore[arg-type]
-    model.static_prior.fitted.fill_(False)  # type: ignore[union-attr, operator]
-    standard = log_density(run, model.static_prior)  # type: ignore[arg-type]
+    fitted = log_density(run, model.static_prior)
+    model.static_prior.fitted.fill_(False)
+    standard = log_density(run, model.static_prior)
     assert fitted > standard + 1
 
 
@@ -102,7 +102,7 @@ def test_a_finished_run_keeps_the_prior_that_was_measured(
     monkeypatch.setattr(ExPostMixture, "fit_to", lambda *_: pytest.fail("it is fitted again"))
     model = gz.build(spec, run=run, settings=SETTINGS)
     assert weights(run) == before
-    assert model.static_prior.fitted  # type: ignore[union-attr]
+    assert model.static_prior.fitted
 
 
 def test_weights_of_another_step_are_not_kept(run: Path, spec: Path) -> None:
@@ -158,13 +158,13 @@ def test_things_of_patches_share_the_prior_that_is_fitted(tmp_path: Path) -> Non
     spec.write_text(PATCHES)
     gz.build(spec, run=tmp_path / "run")
     model = gz.load(tmp_path / "run")
-    assert model.static_prior.each.fitted  # type: ignore[union-attr]
+    assert model.static_prior.each.fitted
     assert model.sample(3).x_BT.isfinite().all()
 
 
 def test_the_console_says_what_it_is_waiting_for(spec: Path, tmp_path: Path) -> None:
     console = Console(file=StringIO(), width=200)
     gz.build(spec, run=tmp_path / "run", settings=SETTINGS, console=console)
-    said = console.file.getvalue()  # type: ignore[attr-defined]
+    said = console.file.getvalue()
     assert "a prior is fitted to codes of" in said
     assert "static prior: 3 Gaussians, fitted to" in said

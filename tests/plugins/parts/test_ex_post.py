@@ -15,6 +15,8 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from genzoo_rwae.codes import DiagonalGaussian
 from genzoo_rwae.errors import GenzooWarning
+from genzoo_rwae.testing import check_prior
+from genzoo_rwae.testing.findings import PropertyError
 
 ROOTS = torch.tensor([[[0.3, 0.0], [0.25, 0.1]], [[0.2, 0.0], [-0.3, 0.4]]])
 MEANS = torch.tensor([[-1.5, 0.0], [1.0, 1.0]])
@@ -150,6 +152,14 @@ def test_what_was_fitted_travels_with_the_weights():
     other.load_state_dict(prior.state_dict())
     z = codes(20, seed=1)
     assert torch.equal(other.law(1).log_density(z), prior.law(1).log_density(z))
+
+
+def test_the_property_kit_sees_the_law_that_is_fitted(monkeypatch):
+    check_prior(ExPostMixture, components=2)
+    density = FullMixture.log_density
+    monkeypatch.setattr(FullMixture, "log_density", lambda law, z: density(law, z) + 1)
+    with pytest.raises(PropertyError, match="density"):
+        check_prior(ExPostMixture, components=2)
 
 
 def test_things_are_independent_under_one_prior():
