@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from genzoo_rwae.codes import Categorical as Categorical
     from genzoo_rwae.codes import Codes as Codes
     from genzoo_rwae.codes import DiagonalGaussian as DiagonalGaussian
+    from genzoo_rwae.codes import DrawnCodes as DrawnCodes
     from genzoo_rwae.codes import DynamicCode as DynamicCode
     from genzoo_rwae.codes import DynamicPrior as DynamicPrior
     from genzoo_rwae.codes import Latents as Latents
+    from genzoo_rwae.codes import Paths as Paths
     from genzoo_rwae.codes import StaticCode as StaticCode
     from genzoo_rwae.codes import StaticPrior as StaticPrior
     from genzoo_rwae.components import Use as Use
@@ -82,8 +84,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "adversarial": ("AdversarialPenalty",),
     "codes": (
-        "ActionCode", "Categorical", "Codes", "DiagonalGaussian", "DynamicCode", "DynamicPrior",
-        "Latents", "StaticCode", "StaticPrior",
+        "ActionCode", "Categorical", "Codes", "DiagonalGaussian", "DrawnCodes", "DynamicCode",
+        "DynamicPrior", "Latents", "Paths", "StaticCode", "StaticPrior",
     ),
     "components": (
         "Use", "action_head", "augmentation", "cost", "decoder", "dynamic_head", "encoder",

@@ -23,10 +23,12 @@ __all__ = [
     "Codes",
     "DiagonalGaussian",
     "Draw",
+    "DrawnCodes",
     "DynamicCode",
     "DynamicPrior",
     "Latents",
     "Law",
+    "Paths",
     "StaticCode",
     "StaticPrior",
     "draw_mean",
@@ -194,13 +196,13 @@ class DynamicCode:
     Attributes:
         sample: z^m [B, T, D].
         posterior: q(z^m_t | z^m_<t, x_t) [B, T, D].
-        prior: p(z^m_t | z^m_<t) [B, T, D], along the sampled path.
+        prior: p(z^m_t | z^m_<t) [B, T, D], along the sampled path; Gaussian in most priors.
         state: what the prior knows of z^m_<t [B, T, S]; constant at t = 1.
     """
 
     sample: Tensor
     posterior: DiagonalGaussian
-    prior: DiagonalGaussian
+    prior: Law
     state: Tensor
 
 
@@ -243,6 +245,38 @@ class Latents:
     action_BA: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class DrawnCodes:
+    """Draws of the codes of training sequences, for priors that are fitted to them; no labels.
+
+    Attributes:
+        static_ND: z^c.
+        dynamic_NTD: z^m; 0 beyond the true lengths.
+        lengths_N: true lengths.
+        action_NA: probabilities q(a | z^m), of models that have actions.
+    """
+
+    static_ND: Tensor
+    dynamic_NTD: Tensor
+    lengths_N: Tensor
+    action_NA: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Draws of dynamic codes, as a prior is fitted to them.
+
+    Attributes:
+        z_NTD: the paths; what is beyond the true lengths counts for nothing.
+        lengths_N: true lengths.
+        context_NC: what the prior is told of every path, if it is told something.
+    """
+
+    z_NTD: Tensor
+    lengths_N: Tensor
+    context_NC: Tensor | None = None
+
+
 class StaticPrior(nn.Module, ABC):
     """P(z^c)."""
 
@@ -271,9 +305,7 @@ class DynamicPrior(nn.Module, ABC):
     """
 
     @abstractmethod
-    def along(
-        self, z_BTD: Tensor, context_BC: Tensor | None = None
-    ) -> tuple[DiagonalGaussian, Tensor]:
+    def along(self, z_BTD: Tensor, context_BC: Tensor | None = None) -> tuple[Law, Tensor]:
         """Teacher-forced: p(z_t | z_<t) [B, T, D] along given paths, and states [B, T, S]."""
 
     @abstractmethod
@@ -286,6 +318,18 @@ class DynamicPrior(nn.Module, ABC):
         context_BC: Tensor | None = None,
     ) -> Tensor:
         """Paths [B, length, D] from scratch, or going on after `start_BTD` (not repeated)."""
+
+    def fit_to(self, draws: Callable[[int], Paths]) -> str | None:
+        """Called when training is over; a prior that is learnt in training has nothing to do.
+
+        Args:
+            draws: gives draws of Q(z^m_1:T | x) for at most so many training sequences, spread
+                evenly.
+
+        Returns:
+            What was fitted, for the console; None: nothing.
+        """
+        return None
 
     def log_density(self, z_BTD: Tensor, context_BC: Tensor | None = None) -> Tensor:
         """ln p(z_t | z_<t) of given paths, in nats: [B, T]."""

@@ -279,7 +279,7 @@ def genzoo_augmentations() -> Iterable[object]:
 def genzoo_priors() -> Iterable[object]:
     """Yield priors: classes derived from StaticPrior or DynamicPrior.
 
-    A static prior's `fit_to` is called when training is over, with what draws codes.
+    Their `fit_to` is called when training is over, with what draws codes.
 
     import math
     import torch

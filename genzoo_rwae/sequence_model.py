@@ -19,6 +19,7 @@ from genzoo_rwae.codes import (
     Codes,
     DiagonalGaussian,
     Draw,
+    DrawnCodes,
     Latents,
     draw_mean,
     draw_sample,
@@ -99,7 +100,7 @@ class SequenceModel(nn.Module, ABC):
     """Base of all models.
 
     A model of one's own implements `infer`, `decode` and `sample_prior`, and `fit_priors` if its
-    static prior is to be one that is fitted when training is over.
+    priors are to be ones that are fitted when training is over.
     """
 
     info: DataInfo
@@ -146,9 +147,16 @@ class SequenceModel(nn.Module, ABC):
         """
         return None
 
-    def fit_priors(self, draws: Callable[[int], Tensor]) -> str | None:
-        """Called when training is over: takes `draws` to the static prior's `fit_to`, as there."""
-        return None
+    def fit_priors(self, draws: Callable[[int], DrawnCodes]) -> tuple[str, ...]:
+        """Called when training is over: takes what is drawn to the `fit_to` of each prior.
+
+        Args:
+            draws: gives draws of the codes of at most so many training sequences, spread evenly.
+
+        Returns:
+            What was fitted, for the console.
+        """
+        return ()
 
     # -- what it gets for that ----------------------------------------------------------------
 

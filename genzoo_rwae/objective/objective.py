@@ -219,7 +219,7 @@ def _check_codes(slot: str, codes: Codes) -> None:
     if slot != "dynamic":
         _check_finite(slot, static.sample, static.prior.log_density(static.sample))
     if slot != "static":
-        _check_finite(slot, dynamic.sample, dynamic.prior.mean, dynamic.prior.sd)
+        _check_finite(slot, dynamic.sample, dynamic.prior.log_density(dynamic.sample))
 
 
 def _check_finite(term: str, *tensors: Tensor) -> None:

@@ -19,6 +19,8 @@ from genzoo_rwae.codes import (
     Codes,
     DiagonalGaussian,
     DynamicCode,
+    Law,
+    StaticCode,
     draw_sample,
 )
 from genzoo_rwae.objective.wiring import WiredPenalty
@@ -67,13 +69,8 @@ def static_term(penalty: WiredPenalty, codes: Codes, generator: torch.Generator 
     """D(Q(z^c), P(z^c))."""
     static = codes.static
     if penalty.wants_laws:
-        if not isinstance(static.prior, DiagonalGaussian):
-            raise PlacedOptionError(
-                f"the penalty '{penalty.name}' compares Gaussian laws, and the static prior is a "
-                f"{type(static.prior).__name__}; take one that compares samples, as mmd",
-                penalty.path,
-            )
-        return penalty(static.posterior, static.prior, paired=False)
+        prior = _gaussian(static.prior, "static", penalty)
+        return penalty(static.posterior, prior, paired=False)
     return penalty(static.sample, static.prior.sample(generator), paired=False)
 
 
@@ -106,7 +103,8 @@ def dynamic_term(
     dynamic = codes.dynamic
     stop = penalty.slot.prior_gradient == "stop"
     if penalty.wants_laws:
-        prior = _stopped(dynamic.prior) if stop else dynamic.prior
+        prior = _gaussian(dynamic.prior, "dynamic", penalty)
+        prior = _stopped(prior) if stop else prior
         return penalty.over_time(dynamic.posterior, prior, lengths_B, paired=True).sum()
     if penalty.slot.given == "path":
         return _path_term(penalty, codes, lengths_B, model, generator, stop)
@@ -178,16 +176,18 @@ def information_term(codes: Codes, lengths_B: Tensor, code: str) -> Tensor:
 
     E KL = I(X; Z) + KL(Q_Z ‖ P): where the aggregated posterior matches the prior it is the
     information that the code has about the sequence; else an upper bound of it. In closed form
-    between Gaussians; of another static prior at one sample of each row.
+    between Gaussians; of another prior at one sample of each row.
     """
     if code == "static":
-        static = codes.static
-        if isinstance(static.prior, DiagonalGaussian):
-            return static.posterior.kl(static.prior).mean()
-        ratio_B = static.posterior.log_density(static.sample)
-        return (ratio_B - static.prior.log_density(static.sample)).mean()
-    dynamic = codes.dynamic
-    return (dynamic.posterior.kl(dynamic.prior) * _mask(codes, lengths_B)).sum(1).mean()
+        return _nats(codes.static).mean()
+    return (_nats(codes.dynamic) * _mask(codes, lengths_B)).sum(1).mean()
+
+
+def _nats(code: StaticCode | DynamicCode) -> Tensor:
+    """KL(q ‖ P) of every row [B], or of every step of it [B, T]."""
+    if isinstance(code.prior, DiagonalGaussian):
+        return code.posterior.kl(code.prior)
+    return code.posterior.log_density(code.sample) - code.prior.log_density(code.sample)
 
 
 def _path_term(
@@ -219,6 +219,17 @@ def _of_another_row(z_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         rows_BT[reached, t] = reached.roll(1)
     index_BTD = rows_BT[..., None].expand_as(z_BTD).to(z_BTD.device)
     return z_BTD.gather(0, index_BTD)
+
+
+def _gaussian(prior: Law, of: str, penalty: WiredPenalty) -> DiagonalGaussian:
+    """A prior for a penalty of Gaussian laws."""
+    if isinstance(prior, DiagonalGaussian):
+        return prior
+    raise PlacedOptionError(
+        f"the penalty '{penalty.name}' compares Gaussian laws, and the {of} prior is a "
+        f"{type(prior).__name__}; take one that compares samples, as mmd",
+        penalty.path,
+    )
 
 
 def _stopped(law: DiagonalGaussian) -> DiagonalGaussian:

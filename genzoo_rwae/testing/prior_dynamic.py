@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Normal
 
-from genzoo_rwae.codes import DiagonalGaussian, draw_mean, draw_sample
+from genzoo_rwae.codes import DiagonalGaussian, Law, draw_mean, draw_sample
 from genzoo_rwae.testing.prior_subject import (
+    Numbers,
     Path,
     PriorSubject,
     Roll,
@@ -21,6 +22,8 @@ from genzoo_rwae.testing.prior_subject import (
     cut,
     expect_law,
     expect_same_law,
+    expect_same_numbers,
+    numbers_of,
     paths,
     rolls,
 )
@@ -57,11 +60,13 @@ def along(subject: PriorSubject, path: Path) -> None:
 def causal(subject: PriorSubject, path: Path) -> None:
     """The law and the state of a step depend on the codes before it alone."""
     prior = subject.told(path.z.shape[-1], path.context)
-    wanted, states = prior.along(path.z)
+    law, states = prior.along(path.z)
+    wanted = numbers_of(law)
     for t in range(path.z.shape[1]):
         changed = torch.cat([path.z[:, :t], path.z[:, t:] + 1.0], 1)
-        found, other = prior.along(changed)
-        expect_same_law(cut(found, lambda x, t=t: x[:, t]), cut(wanted, lambda x, t=t: x[:, t]))  # type: ignore[misc]
+        law, other = prior.along(changed)
+        found = numbers_of(law)
+        expect_same_numbers(*(cut(of, lambda x, t=t: x[:, t]) for of in (found, wanted)))  # type: ignore[misc]
         expect_same(other[:, t], states[:, t], f"state of step {t}")
 
 
@@ -69,8 +74,8 @@ def causal(subject: PriorSubject, path: Path) -> None:
 def starts_alike(subject: PriorSubject, path: Path) -> None:
     """The first law and the first state are the same for every path."""
     found, states = subject.lively(path.z.shape[-1]).along(path.z)
-    first = cut(found, lambda x: x[:, 0])
-    expect_same_law(first, cut(first, lambda x: x[:1].expand_as(x)))
+    first = cut(numbers_of(found), lambda x: x[:, 0])
+    expect_same_numbers(first, cut(first, lambda x: x[:1].expand_as(x)))
     expect_same(states[:, 0], states[:1, 0].expand_as(states[:, 0]), "first states")
 
 
@@ -83,7 +88,7 @@ def remembers(subject: PriorSubject, path: Path) -> None:
     """The law of a step depends on the codes before it."""
     prior = subject.lively(2)
     changed = torch.cat([path.z[:, :-1] + 1.0, path.z[:, -1:]], 1)
-    before, after = (prior.along(z)[0].mean[:, -1] for z in (path.z, changed))
+    before, after = (prior.along(z)[0].typical()[:, -1] for z in (path.z, changed))
     gap = float((before - after).detach().abs().max())
     expect(gap > 1e-6, f"means that differ by {figure(gap)} after another past", "a difference")
 
@@ -97,10 +102,10 @@ def rows_apart(subject: PriorSubject, path: Path) -> None:
     """A path has the same laws alone as in a batch."""
     # without a context, which goes by the row
     prior = subject.lively(path.z.shape[-1])
-    together = prior.along(path.z)[0]
+    together = numbers_of(prior.along(path.z)[0])
     for row in range(len(path.z)):
         found = cut(together, lambda x, row=row: x[row : row + 1])  # type: ignore[misc]
-        expect_same_law(found, prior.along(path.z[row : row + 1])[0])
+        expect_same_numbers(found, numbers_of(prior.along(path.z[row : row + 1])[0]))
 
 
 @property_of(rolls, count=8, mend="feed back what draw gave, one step at a time")
@@ -124,7 +129,7 @@ def far(subject: PriorSubject, size: int) -> None:
         path_BTD = prior.roll_out(2, _FAR, draw_sample(torch.Generator().manual_seed(0)))
         law, _ = prior.along(path_BTD)
     expect_shape("paths", path_BTD, [2, _FAR, size])
-    for name, tensor in (("path", path_BTD), ("mean", law.mean), ("variance", law.sd)):
+    for name, tensor in {"path": path_BTD, **numbers_of(law)}.items():
         later_T = (~tensor.isfinite()).any(-1).any(0).nonzero().flatten()
         first = later_T[0].item() if len(later_T) else ""
         expect(
@@ -132,10 +137,10 @@ def far(subject: PriorSubject, size: int) -> None:
         )
 
 
-def _recording(seen: list[DiagonalGaussian], drawn: list[Tensor]) -> Callable[..., Tensor]:
+def _recording(seen: list[Law], drawn: list[Tensor]) -> Callable[..., Tensor]:
     """A draw that keeps the laws that it gets, and what it gives."""
 
-    def draw(step: DiagonalGaussian) -> Tensor:
+    def draw(step: Law) -> Tensor:
         seen.append(step)
         drawn.append(step.sample(torch.Generator().manual_seed(len(seen))))
         return drawn[-1]
@@ -152,14 +157,12 @@ def _recording(seen: list[DiagonalGaussian], drawn: list[Tensor]) -> Callable[..
 def along_what_it_rolled(subject: PriorSubject, roll: Roll) -> None:
     """Teacher-forced laws along a rolled-out path are those that it was drawn from."""
     prior = subject.told(roll.size, roll.context)
-    seen: list[DiagonalGaussian] = []
+    seen: list[Law] = []
     path = prior.roll_out(roll.count, roll.length, _recording(seen, []))
     expect(len(seen) == roll.length, f"{len(seen)} draws", f"one for each of {roll.length} steps")
-    wanted = DiagonalGaussian(
-        torch.stack([step.mean.reshape(roll.count, roll.size) for step in seen], 1),
-        torch.stack([step.log_variance.reshape(roll.count, roll.size) for step in seen], 1),
-    )
-    expect_same_law(prior.along(path)[0], wanted)
+    steps = [cut(numbers_of(step), lambda x: x.reshape(roll.count, x.shape[-1])) for step in seen]
+    wanted = {name: torch.stack([step[name] for step in steps], 1) for name in steps[0]}
+    expect_same_numbers(numbers_of(prior.along(path)[0]), wanted)
 
 
 @property_of(
@@ -186,23 +189,20 @@ def told(subject: PriorSubject, path: Path) -> None:
     """The law of a step depends on what the prior is told; the first one unless it is N(0, I)."""
     prior = subject.told(2, path.context)
     one, other = (
-        prior.prior.along(path.z, context_BC.expand(len(path.z), -1))[0]
+        numbers_of(prior.prior.along(path.z, context_BC.expand(len(path.z), -1))[0])
         for context_BC in torch.eye(2)[:, None]
     )
     for which, steps in (("first", slice(1)), ("later", slice(1, None))):
         found, wanted = (cut(law, lambda x, steps=steps: x[:, steps]) for law in (one, other))  # type: ignore[misc]
         if which == "first" and _is_standard(found) and _is_standard(wanted):
             continue  # an anchor is told nothing
-        gap = max(
-            float((found.mean - wanted.mean).detach().abs().max()),
-            float((found.log_variance - wanted.log_variance).detach().abs().max()),
-        )
+        gap = max(float((found[name] - wanted[name]).detach().abs().max()) for name in found)
         said = f"{which} laws that differ by {figure(gap)} if told another thing"
         expect(gap > 1e-6, said, "a difference")
 
 
-def _is_standard(law: DiagonalGaussian) -> bool:
-    return not bool(law.mean.any() or law.log_variance.any())
+def _is_standard(law: Numbers) -> bool:
+    return not any(bool(tensor.any()) for tensor in law.values())
 
 
 @property_of(
@@ -213,8 +213,10 @@ def log_density(subject: PriorSubject, path: Path) -> None:
     prior = subject.told(path.z.shape[-1], path.context)
     law, _ = prior.along(path.z)
     found_BT = prior.prior.log_density(path.z, *prior.contexts(len(path.z)))
-    wanted_BTD: Tensor = Normal(law.mean, law.sd).log_prob(path.z)  # type: ignore[no-untyped-call]
-    expect_same(found_BT, wanted_BTD.sum(-1), "log_density")
+    wanted_BT = law.log_density(path.z)
+    if isinstance(law, DiagonalGaussian):
+        wanted_BT = Normal(law.mean, law.sd).log_prob(path.z).sum(-1)  # type: ignore[no-untyped-call]
+    expect_same(found_BT, wanted_BT, "log_density")
 
 
 @property_of(
@@ -256,8 +258,8 @@ def laws_learn(subject: PriorSubject, path: Path) -> None:
     context = 2 if subject.takes_context else 0
     prior = subject.fresh(3, context, seed=0)
     found, _ = Told(prior, context).along(path.z)
-    mix = seeded(1, *path.z.shape)
-    expect_gradients(prior, (found.mean * mix + found.log_variance * mix.flip(0)).sum())
+    shown = torch.cat([*numbers_of(found).values()], -1)
+    expect_gradients(prior, (shown * seeded(1, *shown.shape)).sum())
 
 
 @property_of(

@@ -5,7 +5,7 @@ Shapes: B batch, T time, D code width, C width of the context.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
-from genzoo_rwae.codes import DiagonalGaussian, StaticPrior
+from genzoo_rwae.codes import DiagonalGaussian, DynamicPrior, Law, Paths, StaticPrior
 from genzoo_rwae.components import wired_of
 from genzoo_rwae.spec.part import Part
 from genzoo_rwae.testing.properties import expect, expect_same, expect_shape
 from genzoo_rwae.testing.strategies import samples, seeded, with_seed
 
 __all__ = [
+    "Numbers",
     "Path",
     "PriorSubject",
     "Roll",
@@ -29,6 +30,8 @@ __all__ = [
     "cut",
     "expect_law",
     "expect_same_law",
+    "expect_same_numbers",
+    "numbers_of",
     "paths",
     "rolls",
 ]
@@ -61,11 +64,24 @@ class PriorSubject:
                 parameter.add_(0.3 * seeded(number, *parameter.shape))
             if isinstance(prior, StaticPrior):
                 prior.fit_to(lambda most: 0.5 + seeded(7, min(most, 200), size))
+            if isinstance(prior, DynamicPrior):
+                prior.fit_to(lambda most: _some_paths(min(most, 40), size, context))
         return prior
 
     def told(self, size: int, context: int) -> Told:
         """The lively prior and, if the context has a width, what it is told."""
         return Told(self.lively(size, context), context)
+
+
+def _some_paths(count: int, size: int, context: int) -> Paths:
+    """Paths that go their own way by what they are told, for a prior that is fitted to some."""
+    walk_NTD = seeded(7, count, 4, size).cumsum(1)
+    if not context:
+        return Paths(walk_NTD, torch.full((count,), 4))
+    told_N = torch.arange(count) % context
+    return Paths(
+        walk_NTD + told_N[:, None, None], torch.full((count,), 4), torch.eye(context)[told_N]
+    )
 
 
 @dataclass(frozen=True)
@@ -81,8 +97,8 @@ class Told:
             return ()
         return (torch.eye(self.context)[torch.arange(count) % self.context],)
 
-    def along(self, z_BTD: Tensor) -> tuple[DiagonalGaussian, Tensor]:
-        found: tuple[DiagonalGaussian, Tensor] = self.prior.along(z_BTD, *self.contexts(len(z_BTD)))
+    def along(self, z_BTD: Tensor) -> tuple[Law, Tensor]:
+        found: tuple[Law, Tensor] = self.prior.along(z_BTD, *self.contexts(len(z_BTD)))
         return found
 
     def roll_out(
@@ -127,19 +143,39 @@ def rolls(subject: PriorSubject) -> SearchStrategy[Roll]:
     return st.builds(Roll, few, few, st.integers(1, 12), _contexts(subject))
 
 
-def expect_law(law: DiagonalGaussian, shape: Sequence[int]) -> None:
+Numbers = Mapping[str, Tensor]
+"""What tells one law from another, name -> [..., F]."""
+
+
+def numbers_of(law: Law) -> Numbers:
+    """Mean and log-variance of a Gaussian; of another law what is typical, and some densities."""
+    if isinstance(law, DiagonalGaussian):
+        return {"mean": law.mean, "log_variance": law.log_variance}
+    typical = law.typical()
+    points = (torch.full_like(typical, value) for value in (-1.0, 0.0, 1.0))
+    densities = torch.stack([law.log_density(point) for point in points], -1)
+    return {"typical value": typical, "log_density": densities}
+
+
+def expect_law(law: Law, shape: Sequence[int]) -> None:
     """Raise Falsified unless a law has a shape and finite numbers."""
-    for name, tensor in (("mean", law.mean), ("log_variance", law.log_variance)):
-        expect_shape(name, tensor, shape)
+    for name, tensor in numbers_of(law).items():
+        expect_shape(name, tensor, [*shape[:-1], 3] if name == "log_density" else shape)
         expect(tensor.isfinite().all(), f"{name} {tensor.flatten().tolist()}", "finite numbers")
 
 
-def expect_same_law(found: DiagonalGaussian, wanted: DiagonalGaussian) -> None:
+def expect_same_numbers(found: Numbers, wanted: Numbers) -> None:
     """Raise Falsified unless two laws are the same."""
-    expect_same(found.mean, wanted.mean, "mean")
-    expect_same(found.log_variance, wanted.log_variance, "log_variance")
+    expect(found.keys() == wanted.keys(), f"{[*found]}", f"{[*wanted]}, as of the same law")
+    for name, tensor in found.items():
+        expect_same(tensor, wanted[name], name)
 
 
-def cut(law: DiagonalGaussian, take: Callable[[Tensor], Tensor]) -> DiagonalGaussian:
-    """A part of a law."""
-    return DiagonalGaussian(take(law.mean), take(law.log_variance))
+def expect_same_law(found: Law, wanted: Law) -> None:
+    """Raise Falsified unless two laws are the same."""
+    expect_same_numbers(numbers_of(found), numbers_of(wanted))
+
+
+def cut(numbers: Numbers, take: Callable[[Tensor], Tensor]) -> Numbers:
+    """Those of a part of the rows or steps."""
+    return {name: take(tensor) for name, tensor in numbers.items()}

@@ -8,15 +8,16 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from rich.console import Console
 from rich.markup import escape
-from torch import Tensor
 from torch.optim import Optimizer
 
 from genzoo_rwae.assemble import Assembled
+from genzoo_rwae.codes import DrawnCodes
 from genzoo_rwae.errors import CheckpointError, DivergedError, GenzooError
 from genzoo_rwae.evaluation.codes import encode_split
 from genzoo_rwae.objective import NotFiniteError
@@ -188,9 +189,10 @@ class Trainer:
         if self.step == first_step and self._takes_what_was_fitted():
             return
         with self.console.status("fitting what is fitted to codes"):
-            fitted = self.built.eval().fit_priors(self._codes_drawn)
-        if fitted:
-            self._say(f"static prior: {fitted}")
+            drawn = cache(self._codes_drawn)  # one draw for all priors that want as many
+            fitted = self.built.eval().fit_priors(drawn)
+        for said in fitted:
+            self._say(said)
         self.run.save_model(self.built.state_dict())
 
     def _takes_what_was_fitted(self) -> bool:
@@ -202,18 +204,19 @@ class Trainer:
             load_weights(self.run.model, self.built)
         except CheckpointError:
             return False
-        if all(torch.equal(p, trained[name]) for name, p in self.built.named_parameters()):
+        learnt = ((name, p) for name, p in self.built.named_parameters() if p.requires_grad)
+        if all(torch.equal(p, trained[name]) for name, p in learnt):
             return True
         self.built.load_state_dict(trained)  # those were of another step
         return False
 
-    def _codes_drawn(self, most: int) -> Tensor:
-        """Draws of z^c [N, D] for at most so many training sequences."""
+    def _codes_drawn(self, most: int) -> DrawnCodes:
+        """Draws of the codes of at most so many training sequences."""
         data, seed = self.batches.data, self.spec.train.seed
         self._say(f"a prior is fitted to codes of {min(most, len(data)):,} training sequences")
-        return encode_split(
-            self.built, data, most, step_generator(seed, "codes", self.step)
-        ).static_ND
+        drawn = encode_split(self.built, data, most, step_generator(seed, "codes", self.step))
+        # their labels stay here
+        return DrawnCodes(drawn.static_ND, drawn.dynamic_NTD, drawn.lengths_N, drawn.action_NA)
 
     def _try_compiling(self) -> None:
         self._say("compiling the nets, which may take a minute")

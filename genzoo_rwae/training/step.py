@@ -50,7 +50,8 @@ class Step(nn.Module):
 
     def learnt_parameters(self) -> list[nn.Parameter]:
         """What the run's optimiser trains: all but the critics, which have their own."""
-        return [*self.model.parameters(), *self.objective.parameters_of_the_model()]
+        learnt = [*self.model.parameters(), *self.objective.parameters_of_the_model()]
+        return [parameter for parameter in learnt if parameter.requires_grad]
 
     def forward(
         self, batch: Batch, progress: float, generator: torch.Generator

@@ -12,29 +12,32 @@ from typing import Annotated, Any
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from genzoo_rwae.codes import (
     ActionCode,
     Categorical,
     Codes,
     Draw,
+    DrawnCodes,
     DynamicCode,
     DynamicPrior,
     Latents,
+    Paths,
     StaticCode,
     StaticPrior,
 )
-from genzoo_rwae.components import Use, hookimpl, model, wired_of
+from genzoo_rwae.components import Use, hookimpl, model
 from genzoo_rwae.draws import shared_draws
 from genzoo_rwae.errors import OptionError
 from genzoo_rwae.padding import random_windows
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import DataInfo
-from genzoo_rwae.spec.part import Part
 from genzoo_rwae_plugins.decoders.recurrent import LstmDecoder
 from genzoo_rwae_plugins.encoders.recurrent import LstmEncoder
 from genzoo_rwae_plugins.models.parts import ActionPart, DynamicPart, StaticPart
 from genzoo_rwae_plugins.models.views import frames_seen, movement, with_presence
+from genzoo_rwae_plugins.priors.told import told_prior
 
 __all__ = ["Rwae"]
 
@@ -113,17 +116,8 @@ class Rwae(SequenceModel):
         return self.encoder if own is None else own
 
     def _made_dynamic_prior(self) -> DynamicPrior:
-        prior = self.dynamic.prior
-        if not (self.action and self.action.prior == "given-action"):
-            return prior(self.dynamic.size)  # type: ignore[no-any-return]
-        build = prior.registered.component.build if isinstance(prior, Part) else prior
-        if len(wired_of(build)) < 2:
-            raise OptionError(
-                f"the prior {build.__name__} cannot be told the action; take one that can, as lstm "
-                "or gru, or prior: same-for-all",
-                option="action.prior",
-            )
-        return prior(self.dynamic.size, self.action.count)  # type: ignore[no-any-return]
+        context = self.actions if self._tells_prior else 0
+        return told_prior(self.dynamic.prior, self.dynamic.size, context, "action.prior")
 
     def window_of(
         self, x_BT: Tensor, lengths_B: Tensor, generator: torch.Generator | None
@@ -239,11 +233,23 @@ class Rwae(SequenceModel):
         """Means [B, T, D] of the dynamic prior along given paths."""
         context = {"context_BC": latents.action_BA} if self._tells_prior else {}
         law, _ = self.dynamic_prior.along(latents.dynamic_BTD, **context)
-        return law.mean
+        return law.typical()
 
-    def fit_priors(self, draws: Callable[[int], Tensor]) -> str | None:
-        """The static prior, if it is one that is fitted to draws of z^c [N, D]."""
-        return self.static_prior.fit_to(draws)
+    def fit_priors(self, draws: Callable[[int], DrawnCodes]) -> tuple[str, ...]:
+        """Those priors that are fitted to draws of codes when training is over."""
+
+        def paths(most: int) -> Paths:
+            drawn = draws(most)
+            context_NA = None
+            if self._tells_prior and drawn.action_NA is not None:
+                context_NA = one_hot(drawn.action_NA.argmax(-1), self.actions).float()
+            return Paths(drawn.dynamic_NTD, drawn.lengths_N, context_NA)
+
+        fitted = {
+            "static": self.static_prior.fit_to(lambda most: draws(most).static_ND),
+            "dynamic": self.dynamic_prior.fit_to(paths),
+        }
+        return tuple(f"{code} prior: {said}" for code, said in fitted.items() if said)
 
 
 @hookimpl

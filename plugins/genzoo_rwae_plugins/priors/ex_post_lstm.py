@@ -1,0 +1,265 @@
+"""A dynamic prior that is fitted to the codes when training is over.
+
+Shapes: B batch, N paths, T time, D code width, K components, C width of the context, S width of the
+state.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import torch
+from einops import rearrange
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from genzoo_rwae.codes import Draw, DynamicPrior, Law, Paths
+from genzoo_rwae.components import Use, hookimpl, prior
+from genzoo_rwae.errors import GenzooWarning
+from genzoo_rwae.padding import true_steps
+from genzoo_rwae_plugins.priors.lstm import LstmPrior
+from genzoo_rwae_plugins.priors.mixture import GaussianMixture
+from genzoo_rwae_plugins.priors.recurrent import OverRecurrence
+from genzoo_rwae_plugins.priors.told import told_prior
+
+__all__ = ["ExPostLstm", "MixtureLstm"]
+
+_HELD_OUT = 10  # one path of so many
+_LOOKS = 20  # at what is held out
+_CLIP = 1.0  # norm of the gradient of nats a step
+
+
+class MixtureLstm(OverRecurrence):
+    """P(z_t | z_<t) = Σ_k w_k N(μ_k, diag σ_k²) of an LSTM over the codes so far.
+
+    It is not learnt with a model: its weights are the same whatever torch's generator does, and no
+    optimiser sees them but that of `fit`. What it reads and says is in standardised codes.
+
+    Args:
+        size: D.
+        context: C; 0: it is told nothing.
+        hidden: width of the LSTM.
+        components: K.
+        smallest_sd: of any component, in units of the codes.
+    """
+
+    recurrence = nn.LSTM
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, size: int, context: int, *, hidden: int, components: int, smallest_sd: float
+    ) -> None:
+        super().__init__()
+        self.size, self.smallest_sd = size, smallest_sd
+        self.register_buffer("centre", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        with torch.random.fork_rng(devices=[]):  # the model's other parts start as without it
+            self.add_recurrence(size + context, hidden)
+            self.weights = nn.Linear(hidden, components)
+            self.mean = nn.Linear(hidden, components * size)
+            self.log_variance = nn.Linear(hidden, components * size)
+        self.start()
+        self.requires_grad_(False)
+
+    def start(self) -> None:
+        """Take the weights that it starts from, always the same."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            for net in (getattr(self, self.name), self.weights, self.mean, self.log_variance):
+                net.reset_parameters()
+            nn.init.normal_(self.mean.bias)  # else all components would learn the same
+
+    def _run(self, z_BTD: Tensor, context_BC: Tensor | None, memory: Any) -> tuple[Tensor, Any]:
+        return super()._run((z_BTD - self.centre) / self.scale, context_BC, memory)
+
+    def _law(self, state_BTS: Tensor, *, starts: bool) -> GaussianMixture:
+        """Laws [B, T, D] of states."""
+        by_component = "b t (k d) -> b t k d"
+        mean = rearrange(self.mean(state_BTS).float(), by_component, d=self.size)
+        said = rearrange(self.log_variance(state_BTS).float(), by_component, d=self.size)
+        log_variance = said + 2 * self.scale.log()
+        floor = log_variance.new_tensor(2 * math.log(self.smallest_sd))
+        return GaussianMixture(
+            self.weights(state_BTS).float(),
+            self.centre + self.scale * mean,
+            torch.logaddexp(log_variance, floor),
+        )
+
+    @torch.enable_grad()
+    def fit(self, paths: Paths, held_out: Paths, *, steps: int, batch: int, lr: float) -> float:
+        """Train from the start; the weights that are best for what is held out are kept.
+
+        Args:
+            paths: what it learns from.
+            held_out: what chooses among the weights.
+            steps: of AdamW, under half a cosine.
+            batch: paths a step.
+            lr: the first learning rate.
+
+        Returns:
+            Nats a step of what is held out, the log-density.
+        """
+        self.start()
+        known_M = paths.z_NTD[_true(paths)]
+        self.centre.copy_(known_M.mean(0))
+        # constant codes are left as they are
+        self.scale.copy_(known_M.std(0, correction=0).clamp_min(self.smallest_sd))
+        self.requires_grad_(True)
+        optimizer = torch.optim.AdamW(self.parameters(), lr=lr)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        generator = torch.Generator().manual_seed(0)
+        best, best_weights = -math.inf, copy.deepcopy(self.state_dict())
+        between = max(1, steps // _LOOKS)
+        for step in range(1, steps + 1):
+            rows = torch.randint(len(paths.z_NTD), (batch,), generator=generator)
+            optimizer.zero_grad()
+            torch.autograd.backward(-nats_a_step(self, _rows(paths, rows)))
+            nn.utils.clip_grad_norm_(self.parameters(), _CLIP)
+            optimizer.step()
+            schedule.step()
+            if step % between == 0 or step == steps:
+                with torch.no_grad():
+                    nats = nats_a_step(self, held_out).item()
+                if nats > best:
+                    best, best_weights = nats, copy.deepcopy(self.state_dict())
+        self.load_state_dict(best_weights)
+        self.requires_grad_(False)
+        self.zero_grad(set_to_none=True)
+        return best
+
+
+def nats_a_step(prior: DynamicPrior, paths: Paths) -> Tensor:
+    """Mean log-density of a true step of given paths, in nats: []."""
+    context = () if paths.context_NC is None else (paths.context_NC,)
+    true_NT = _true(paths)
+    log_p_NT = prior.log_density(paths.z_NTD, *context)
+    return log_p_NT.masked_fill(~true_NT, 0.0).sum() / true_NT.sum()
+
+
+def _true(paths: Paths) -> Tensor:
+    """Which steps are no padding [N, T]."""
+    return true_steps(paths.z_NTD.shape[1], paths.lengths_N, paths.z_NTD.device)
+
+
+def _rows(paths: Paths, rows: Tensor) -> Paths:
+    told = paths.context_NC
+    rows = rows.to(paths.z_NTD.device)
+    lengths_N = paths.lengths_N.to(rows.device)[rows]
+    return Paths(paths.z_NTD[rows], lengths_N, None if told is None else told[rows])
+
+
+@prior("ex-post-lstm")
+class ExPostLstm(DynamicPrior):
+    """The prior `learnt` in training; then mixtures of an LSTM, fitted to the paths there are.
+
+    Penalties and prices never see the mixtures. A prior that is matched step by step need not
+    give the paths that codes take: a penalty asks whether samples can be told apart, and a poor
+    critic cannot tell. The LSTM is fitted by likelihood to draws of Q(z^m | x) for training
+    sequences; a tenth of them is held out, chooses among its weights, and has the last word: where
+    `learnt` is no less likely there, it stays. Until then, and in the weights of the best
+    validation loss, the prior is `learnt`.
+
+    Args:
+        learnt: the dynamic prior in training.
+        hidden: width of the LSTM.
+        components: K, of the mixture of every step.
+        sequences: most training sequences whose codes are fitted, spread evenly.
+        steps: of its training.
+        batch: paths a step.
+        lr: its first learning rate; it falls by half a cosine.
+        smallest_sd: of any component, in units of the codes.
+
+    Raises:
+        OptionError: the model tells its prior the action, and `learnt` cannot be told.
+
+    Source: Ghosh et al., arXiv 1903.12436, Sec. 4 (ex-post density estimation), of paths in place
+        of single codes; mixtures of a recurrent net: Graves, arXiv 1308.0850, Sec. 4.
+    """
+
+    fitted: Tensor
+
+    def __init__(
+        self,
+        size: int,
+        context: int = 0,
+        /,
+        *,
+        learnt: Annotated[Callable[..., Any], Use("prior", of=DynamicPrior)] = LstmPrior,
+        hidden: PositiveInt = 128,
+        components: PositiveInt = 20,
+        sequences: Annotated[int, Field(ge=2)] = 8_000,
+        steps: PositiveInt = 1_500,
+        batch: PositiveInt = 64,
+        lr: PositiveFloat = 1e-2,
+        smallest_sd: Annotated[float, Field(ge=1e-3)] = 0.03,
+    ) -> None:
+        super().__init__()
+        self.sequences, self.steps, self.batch, self.lr = sequences, steps, batch, lr
+        self.register_buffer("fitted", torch.tensor(False))
+        self.learnt = told_prior(learnt, size, context, "learnt")
+        self.mixtures = MixtureLstm(
+            size, context, hidden=hidden, components=components, smallest_sd=smallest_sd
+        )
+
+    @property
+    def now(self) -> DynamicPrior:
+        """Which prior it is."""
+        return self.mixtures if self.fitted and not self.training else self.learnt
+
+    def along(self, z_BTD: Tensor, context_BC: Tensor | None = None) -> tuple[Law, Tensor]:
+        """Teacher-forced laws [B, T, D] and states [B, T, S] of the prior that it is now."""
+        return self.now.along(z_BTD, *(() if context_BC is None else (context_BC,)))
+
+    def roll_out(
+        self,
+        count: int,
+        length: int,
+        draw: Draw,
+        start_BTD: Tensor | None = None,
+        context_BC: Tensor | None = None,
+    ) -> Tensor:
+        """Paths [B, length, D] of the prior that it is now; after `start_BTD` if there is one."""
+        told = {} if context_BC is None else {"context_BC": context_BC}
+        return self.now.roll_out(count, length, draw, start_BTD, **told)
+
+    def fit_to(self, draws: Callable[[int], Paths]) -> str | None:
+        """The LSTM, from the same start; whatever was fitted before is forgotten.
+
+        Warns:
+            GenzooWarning: there is a single path; the prior stays that of the training.
+        """
+        self.fitted.fill_(False)
+        paths = draws(self.sequences)
+        count = len(paths.z_NTD)
+        if count < 2:
+            warnings.warn(
+                "no LSTM can be fitted to the codes of a single sequence; the prior stays that of "
+                "the training. Data of more sequences mend it",
+                GenzooWarning,
+                stacklevel=2,
+            )
+            return None
+        order_N = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+        held = max(1, count // _HELD_OUT)
+        held_out = _rows(paths, order_N[:held])
+        with torch.no_grad():
+            before = nats_a_step(self.learnt, held_out).item()
+        after = self.mixtures.fit(
+            _rows(paths, order_N[held:]), held_out, steps=self.steps, batch=self.batch, lr=self.lr
+        )
+        said = f"an LSTM with mixtures, fitted to the codes of {count:,} sequences"
+        figures = f"log-density of a step held out {after:.2f} nats, in training {before:.2f}"
+        if after <= before:
+            return f"{said}, is no better and not taken ({figures})"
+        self.fitted.fill_(True)
+        return f"{said} ({figures})"
+
+
+@hookimpl
+def genzoo_priors() -> Iterator[object]:
+    yield ExPostLstm
