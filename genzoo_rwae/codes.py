@@ -1,6 +1,7 @@
 """Codes and their laws, as they travel from a model to the objective.
 
-Shapes: B batch, T time, D width of a code, S width of a prior's state, A number of actions.
+Shapes: B batch, N sequences, T time, D width of a code, S width of a prior's state, A number of
+actions, C width of what a prior is told.
 """
 
 from __future__ import annotations
@@ -250,10 +251,10 @@ class DrawnCodes:
     """Draws of the codes of training sequences, for priors that are fitted to them; no labels.
 
     Attributes:
-        static_ND: z^c.
-        dynamic_NTD: z^m; 0 beyond the true lengths.
-        lengths_N: true lengths.
-        action_NA: probabilities q(a | z^m), of models that have actions.
+        static_ND: z^c, on the model's device.
+        dynamic_NTD: z^m, likewise; 0 beyond the true lengths.
+        lengths_N: true lengths, on the CPU.
+        action_NA: one-hot a, of models that have actions.
     """
 
     static_ND: Tensor
@@ -267,8 +268,8 @@ class Paths:
     """Draws of dynamic codes, as a prior is fitted to them.
 
     Attributes:
-        z_NTD: the paths; what is beyond the true lengths counts for nothing.
-        lengths_N: true lengths.
+        z_NTD: the paths, on the model's device; what is beyond the true lengths counts for nothing.
+        lengths_N: true lengths, on the CPU.
         context_NC: what the prior is told of every path, if it is told something.
     """
 
@@ -286,6 +287,8 @@ class StaticPrior(nn.Module, ABC):
 
     def fit_to(self, draws: Callable[[int], Tensor]) -> str | None:
         """Called when training is over; a prior that is learnt in training has nothing to do.
+
+        It is called under `torch.no_grad()`, in evaluation mode.
 
         Args:
             draws: gives draws of Q(z^c | x) [N, D] for at most so many training sequences, spread
@@ -321,6 +324,8 @@ class DynamicPrior(nn.Module, ABC):
 
     def fit_to(self, draws: Callable[[int], Paths]) -> str | None:
         """Called when training is over; a prior that is learnt in training has nothing to do.
+
+        It is called under `torch.no_grad()`, in evaluation mode.
 
         Args:
             draws: gives draws of Q(z^m_1:T | x) for at most so many training sequences, spread

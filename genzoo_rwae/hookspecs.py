@@ -45,8 +45,9 @@ def genzoo_model_built(model: SequenceModel, spec: Spec) -> None:
     """A model was assembled from a spec; weights are still the initial ones.
 
     `model` may be looked at, and changed: what is trained is this object (with `--shard-weights` a
-    copy; this one has no weights meanwhile, and the trained ones at the end). `spec` is the
-    resolved spec that it was assembled from.
+    copy; this one has no weights meanwhile, and the trained ones at the end). Parameters that want
+    no gradient now are left out of training for good. `spec` is the resolved spec that it was
+    assembled from.
 
         from genzoo_rwae import hookimpl
 
@@ -279,7 +280,8 @@ def genzoo_augmentations() -> Iterable[object]:
 def genzoo_priors() -> Iterable[object]:
     """Yield priors: classes derived from StaticPrior or DynamicPrior.
 
-    Their `fit_to` is called when training is over, with what draws codes.
+    Their `fit_to` is called when training is over, with what draws codes of so many training
+    sequences: z^c as a tensor [N, D], z^m as `Paths`.
 
     import math
     import torch

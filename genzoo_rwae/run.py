@@ -183,9 +183,10 @@ def load(
     Args:
         run: a folder that `build` made, or zoo:NAME for a released run.
         weights: those of the end, or of the lowest loss on the validation split (there are none if
-            that split has fewer than four sequences). Priors that are fitted when training is over,
-            as `ex-post-mixture`, are so in those of the end alone. Where weights of terms change or
-            critics learn, losses of different steps are different functions: take those of the end.
+            that split has fewer than four sequences). Priors that are fitted when training is over
+            (`ex-post-mixture`, `ex-post-lstm`) are so in those of the end alone. Where weights of
+            terms change or critics learn, losses of different steps are different functions: take
+            those of the end.
         zoo: where components are looked up.
 
     Raises:

@@ -142,6 +142,8 @@ class SequenceModel(nn.Module, ABC):
     def prior_means(self, latents: Latents) -> Tensor | None:
         """Means [B, T, D] of the dynamic prior, P(z^m_t | z^m_<t), along the paths of `latents`.
 
+        Those of mixtures may lie between the modes.
+
         Returns:
             None where the model cannot tell; what is measured on these means is then left out.
         """

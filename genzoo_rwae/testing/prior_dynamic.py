@@ -6,6 +6,7 @@ Shapes: B batch, T time, D code width, S width of the state.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genzoo_rwae.codes import DiagonalGaussian, Law, draw_mean, draw_sample
+from genzoo_rwae.testing.prior_static import SAMPLES, expect_density, grid_over
 from genzoo_rwae.testing.prior_subject import (
     Numbers,
     Path,
@@ -26,6 +28,7 @@ from genzoo_rwae.testing.prior_subject import (
     numbers_of,
     paths,
     rolls,
+    some_paths,
 )
 from genzoo_rwae.testing.properties import (
     Property,
@@ -194,15 +197,37 @@ def told(subject: PriorSubject, path: Path) -> None:
     )
     for which, steps in (("first", slice(1)), ("later", slice(1, None))):
         found, wanted = (cut(law, lambda x, steps=steps: x[:, steps]) for law in (one, other))  # type: ignore[misc]
-        if which == "first" and _is_standard(found) and _is_standard(wanted):
+        size = path.z.shape[-1]
+        if which == "first" and _is_standard(found, size) and _is_standard(wanted, size):
             continue  # an anchor is told nothing
         gap = max(float((found[name] - wanted[name]).detach().abs().max()) for name in found)
         said = f"{which} laws that differ by {figure(gap)} if told another thing"
         expect(gap > 1e-6, said, "a difference")
 
 
-def _is_standard(law: Numbers) -> bool:
-    return not any(bool(tensor.any()) for tensor in law.values())
+def _is_standard(found: Numbers, size: int) -> bool:
+    """Whether numbers are those of N(0, I)."""
+    zeros = torch.zeros(1, 1, size)
+    standard = DiagonalGaussian(zeros, zeros)
+    wanted = numbers_of(standard if "mean" in found else _Other(standard))
+    gaps = (float((tensor - wanted[name]).detach().abs().max()) for name, tensor in found.items())
+    return max(gaps) < 1e-5
+
+
+@dataclass(frozen=True)
+class _Other:
+    """A Gaussian as a law of which nothing is known but what every law can do."""
+
+    gaussian: DiagonalGaussian
+
+    def typical(self) -> Tensor:
+        return self.gaussian.typical()
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return self.gaussian.log_density(z)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.gaussian.sample(generator)
 
 
 @property_of(
@@ -217,6 +242,44 @@ def log_density(subject: PriorSubject, path: Path) -> None:
     if isinstance(law, DiagonalGaussian):
         wanted_BT = Normal(law.mean, law.sd).log_prob(path.z).sum(-1)  # type: ignore[no-untyped-call]
     expect_same(found_BT, wanted_BT, "log_density")
+
+
+@property_of(
+    lambda subject: st.just(Path(seeded(5, 1, 3, 1))),
+    count=1,
+    mend="the law's log_density has all its constants, and is that of what its sample draws",
+)
+def density(subject: PriorSubject, path: Path) -> None:
+    """Of codes of one number, every step's density integrates to 1 and samples follow it."""
+    prior = subject.lively(1)
+    with torch.no_grad():
+        law, _ = prior.along(path.z.expand(SAMPLES, -1, -1))
+        drawn_NT = law.sample(torch.Generator().manual_seed(0))[..., 0]
+        for t in range(path.z.shape[1]):
+            grid_M = grid_over(drawn_NT[:, t])
+            law, _ = prior.along(path.z.expand(len(grid_M), -1, -1))
+            at_MT1 = grid_M.float()[:, None, None].expand(-1, path.z.shape[1], 1)
+            expect_density(drawn_NT[:, t], grid_M, law.log_density(at_MT1)[:, t])
+
+
+@property_of(
+    lambda subject: st.just(Path(seeded(5, 2, 4, 2))),
+    count=1,
+    only_if=lambda subject: "" if subject.is_fitted else "nothing is fitted when training is over",
+    mend="leave out what is beyond lengths_N, as true_steps says; draw from an own generator",
+)
+def fits(subject: PriorSubject, path: Path) -> None:
+    """Fitted again it is the same, whatever stands beyond true lengths; torch's generator stays."""
+    prior = subject.lively(2)
+    before = torch.default_generator.get_state()
+    again = subject.fitted(2, beyond=50.0)
+    expect_same_law(again.along(path.z)[0], prior.along(path.z)[0])
+    with torch.no_grad():
+        said = again.fit_to(lambda most: some_paths(min(most, 40), 2, 0))
+    expect_same_law(again.along(path.z)[0], prior.along(path.z)[0])
+    expect(said is None or isinstance(said, str), f"fit_to gave {said!r}", "a string, or None")
+    unchanged = torch.equal(torch.default_generator.get_state(), before)
+    expect(unchanged, "draws from torch's own generator", "none")
 
 
 @property_of(
@@ -282,6 +345,8 @@ DYNAMIC: Sequence[Property] = (
     rows_apart,
     told,
     log_density,
+    density,
+    fits,
     rolls_out,
     far,
     along_what_it_rolled,

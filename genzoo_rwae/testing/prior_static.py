@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from torch import Tensor
 
 from genzoo_rwae.testing.prior_subject import PriorSubject
 from genzoo_rwae.testing.properties import (
@@ -24,9 +25,9 @@ from genzoo_rwae.testing.properties import (
 )
 from genzoo_rwae.testing.strategies import seeded
 
-__all__ = ["STATIC"]
+__all__ = ["SAMPLES", "STATIC", "expect_density", "grid_over"]
 
-_SAMPLES = 4_000  # whose law is compared with the density
+SAMPLES = 4_000  # whose law is compared with the density
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,27 @@ def density(subject: PriorSubject, size: int) -> None:
     """Of codes of one number, the density integrates to 1 and samples follow it."""
     prior = subject.lively(size)
     with torch.no_grad():
-        drawn_N = prior.law(_SAMPLES).sample(torch.Generator().manual_seed(0))[:, 0].double()
-        drawn_N, reach = drawn_N.sort().values, 2 * drawn_N.std()
-        grid_M = torch.linspace(
-            float(drawn_N[0] - reach), float(drawn_N[-1] + reach), 20_001, dtype=torch.float64
-        )
-        density_M = prior.law(len(grid_M)).log_density(grid_M[:, None].float()).double().exp()
-    mass_M = torch.cumulative_trapezoid(density_M, grid_M)
+        drawn_N = prior.law(SAMPLES).sample(torch.Generator().manual_seed(0))[:, 0]
+        grid_M = grid_over(drawn_N)
+        log_density_M = prior.law(len(grid_M)).log_density(grid_M[:, None].float())
+    expect_density(drawn_N, grid_M, log_density_M)
+
+
+def grid_over(drawn_N: Tensor) -> Tensor:
+    """Points from well below the least sample to well above the largest one [M]."""
+    low, high, reach = drawn_N.double().min(), drawn_N.double().max(), 2 * drawn_N.double().std()
+    return torch.linspace(float(low - reach), float(high + reach), 20_001, dtype=torch.float64)
+
+
+def expect_density(drawn_N: Tensor, grid_M: Tensor, log_density_M: Tensor) -> None:
+    """Raise Falsified unless a density over a grid integrates to 1 and samples follow it."""
+    drawn_N, count = drawn_N.double().sort().values, len(drawn_N)
+    mass_M = torch.cumulative_trapezoid(log_density_M.double().exp(), grid_M)
     total = float(mass_M[-1])
     expect(abs(total - 1) < 0.01, f"a density that integrates to {total:.4f}", "1")
     below_N = mass_M[torch.searchsorted(grid_M, drawn_N).sub(1).clamp(0, len(mass_M) - 1)]
-    gap = (below_N - torch.arange(_SAMPLES).add(0.5) / _SAMPLES).abs().max()
-    most = 2.2 / _SAMPLES**0.5  # Kolmogorov and Smirnov's distance at a level of 1e-4
+    gap = (below_N - torch.arange(count).add(0.5) / count).abs().max()
+    most = 2.2 / count**0.5  # Kolmogorov and Smirnov's distance at a level of 1e-4
     expect(gap < most, f"distribution functions that differ by {figure(gap)}", f"below {most:.3f}")
 
 

@@ -5,8 +5,9 @@ Shapes: B batch, T time, D code width, C width of the context.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +35,7 @@ __all__ = [
     "numbers_of",
     "paths",
     "rolls",
+    "some_paths",
 ]
 
 
@@ -42,6 +44,14 @@ class PriorSubject:
     """A prior with its options."""
 
     part: Part
+    _lively: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def is_fitted(self) -> bool:
+        """Whether it is a dynamic prior that is fitted when training is over."""
+        prior = self.fresh(1, seed=0)
+        inherited = type(prior).fit_to is DynamicPrior.fit_to
+        return isinstance(prior, DynamicPrior) and not inherited
 
     @cached_property
     def takes_context(self) -> bool:
@@ -58,6 +68,12 @@ class PriorSubject:
 
         One that is fitted when training is over has been.
         """
+        if (size, context) not in self._lively:
+            self._lively[size, context] = self.fitted(size, context)
+        return copy.deepcopy(self._lively[size, context])
+
+    def fitted(self, size: int, context: int = 0, *, beyond: float = 0.0) -> Any:
+        """As `lively`, made anew; `beyond` stands in paths where they are over."""
         prior = self.fresh(size, context, seed=0).eval()
         with torch.no_grad():
             for number, parameter in enumerate(prior.parameters()):
@@ -65,7 +81,7 @@ class PriorSubject:
             if isinstance(prior, StaticPrior):
                 prior.fit_to(lambda most: 0.5 + seeded(7, min(most, 200), size))
             if isinstance(prior, DynamicPrior):
-                prior.fit_to(lambda most: _some_paths(min(most, 40), size, context))
+                prior.fit_to(lambda most: some_paths(min(most, 40), size, context, beyond))
         return prior
 
     def told(self, size: int, context: int) -> Told:
@@ -73,15 +89,15 @@ class PriorSubject:
         return Told(self.lively(size, context), context)
 
 
-def _some_paths(count: int, size: int, context: int) -> Paths:
-    """Paths that go their own way by what they are told, for a prior that is fitted to some."""
+def some_paths(count: int, size: int, context: int, beyond: float = 0.0) -> Paths:
+    """Paths of 2 to 4 steps that go by what they are told, for a prior that is fitted to some."""
+    lengths_N = 2 + torch.arange(count) % 3
+    told_NC = torch.eye(context)[torch.arange(count) % context] if context else None
     walk_NTD = seeded(7, count, 4, size).cumsum(1)
-    if not context:
-        return Paths(walk_NTD, torch.full((count,), 4))
-    told_N = torch.arange(count) % context
-    return Paths(
-        walk_NTD + told_N[:, None, None], torch.full((count,), 4), torch.eye(context)[told_N]
-    )
+    if told_NC is not None:
+        walk_NTD = walk_NTD + told_NC.argmax(-1)[:, None, None]
+    over_NT = torch.arange(4) >= lengths_N[:, None]
+    return Paths(walk_NTD.masked_fill(over_NT[..., None], beyond), lengths_N, told_NC)
 
 
 @dataclass(frozen=True)

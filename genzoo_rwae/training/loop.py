@@ -17,7 +17,7 @@ from rich.markup import escape
 from torch.optim import Optimizer
 
 from genzoo_rwae.assemble import Assembled
-from genzoo_rwae.codes import DrawnCodes
+from genzoo_rwae.codes import Categorical, DrawnCodes
 from genzoo_rwae.errors import CheckpointError, DivergedError, GenzooError
 from genzoo_rwae.evaluation.codes import encode_split
 from genzoo_rwae.objective import NotFiniteError
@@ -188,7 +188,7 @@ class Trainer:
         """Fit what is fitted once training is over, and write the weights of the end."""
         if self.step == first_step and self._takes_what_was_fitted():
             return
-        with self.console.status("fitting what is fitted to codes"):
+        with self.console.status("fitting what is fitted to codes"), torch.no_grad():
             drawn = cache(self._codes_drawn)  # one draw for all priors that want as many
             fitted = self.built.eval().fit_priors(drawn)
         for said in fitted:
@@ -214,9 +214,13 @@ class Trainer:
         """Draws of the codes of at most so many training sequences."""
         data, seed = self.batches.data, self.spec.train.seed
         self._say(f"a prior is fitted to codes of {min(most, len(data)):,} training sequences")
-        drawn = encode_split(self.built, data, most, step_generator(seed, "codes", self.step))
+        generator = step_generator(seed, "codes", self.step)
+        drawn = encode_split(self.built, data, most, generator)
+        action_NA = drawn.action_NA
+        if action_NA is not None:
+            action_NA = Categorical(action_NA.log(), hard=True).sample(generator)
         # their labels stay here
-        return DrawnCodes(drawn.static_ND, drawn.dynamic_NTD, drawn.lengths_N, drawn.action_NA)
+        return DrawnCodes(drawn.static_ND, drawn.dynamic_NTD, drawn.lengths_N, action_NA)
 
     def _try_compiling(self) -> None:
         self._say("compiling the nets, which may take a minute")
@@ -424,7 +428,7 @@ class Trainer:
 
     def _say_how(self) -> None:
         how = self.execution
-        parameters = sum(p.numel() for p in self.model.parameters())
+        parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         self.console.print(
             f"training {parameters:,} parameters on {how.device}, {how.threads} threads, "
             f"{how.precision}, {how.layout}"

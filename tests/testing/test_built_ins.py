@@ -45,6 +45,7 @@ HOW: dict[tuple[str, str], dict[str, Any]] = {
         for name in ("colour-jitter", "crop", "frequency-mask")
     },
     ("prior", "iid"): {"exceptions": {"remembers"}},
+    ("prior", "ex-post-lstm"): {"steps": 5},
     ("penalty", "aggregate-kl"): {"claims": {"shift invariant"}},
     ("penalty", "categorical-kl"): {
         "claims": {"nonnegative", "zero at equal samples", "shift invariant"}

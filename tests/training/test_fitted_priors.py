@@ -215,4 +215,6 @@ def test_a_model_of_ones_own_need_not_fit_anything() -> None:
     class Nothing(gz.SequenceModel):
         infer = decode = sample_prior = None
 
-    assert Nothing(gz.DataInfo((1,), 2, bounded=True)).fit_priors(lambda _: pytest.fail("drawn")) == ()
+    assert (
+        Nothing(gz.DataInfo((1,), 2, bounded=True)).fit_priors(lambda _: pytest.fail("drawn")) == ()
+    )

@@ -49,7 +49,7 @@ def prior_match(
     Codes are draws of the posteriors, not their means, since it is the aggregated posterior that a
     Wasserstein autoencoder matches to the prior. Paths are cut to the true lengths on both sides.
     The prior is that of samples: one that was fitted to codes when training was over matches them
-    whatever the penalty did (`ex-post-mixture`).
+    whatever the penalty did (`ex-post-mixture`, `ex-post-lstm`).
 
     Args:
         sequences: most test sequences, and draws of the prior.

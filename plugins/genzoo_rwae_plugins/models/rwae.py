@@ -1,6 +1,6 @@
 """The recurrent Wasserstein autoencoder.
 
-Shapes: B batch, T time, H features, D code width, A number of actions, ... the frame.
+Shapes: B batch, N sequences, T time, H features, D code width, A number of actions, ... the frame.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from genzoo_rwae.codes import (
     ActionCode,
@@ -240,10 +239,8 @@ class Rwae(SequenceModel):
 
         def paths(most: int) -> Paths:
             drawn = draws(most)
-            context_NA = None
-            if self._tells_prior and drawn.action_NA is not None:
-                context_NA = one_hot(drawn.action_NA.argmax(-1), self.actions).float()
-            return Paths(drawn.dynamic_NTD, drawn.lengths_N, context_NA)
+            told_NA = drawn.action_NA if self._tells_prior else None
+            return Paths(drawn.dynamic_NTD, drawn.lengths_N, told_NA)
 
         fitted = {
             "static": self.static_prior.fit_to(lambda most: draws(most).static_ND),

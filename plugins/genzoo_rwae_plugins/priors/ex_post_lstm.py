@@ -10,6 +10,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -31,12 +32,13 @@ __all__ = ["ExPostLstm", "MixtureLstm"]
 _HELD_OUT = 10  # one path of so many
 _LOOKS = 20  # at what is held out
 _CLIP = 1.0  # norm of the gradient of nats a step
+_AT_ONCE = 64  # paths whose laws are held in memory
 
 
 class MixtureLstm(OverRecurrence):
     """P(z_t | z_<t) = Σ_k w_k N(μ_k, diag σ_k²) of an LSTM over the codes so far.
 
-    It is not learnt with a model: its weights are the same whatever torch's generator does, and no
+    It is not learnt with a model: its weights start alike whatever torch's generator does, and no
     optimiser sees them but that of `fit`. What it reads and says is in standardised codes.
 
     Args:
@@ -60,19 +62,15 @@ class MixtureLstm(OverRecurrence):
         self.register_buffer("scale", torch.ones(size))
         with torch.random.fork_rng(devices=[]):  # the model's other parts start as without it
             self.add_recurrence(size + context, hidden)
-            self.weights = nn.Linear(hidden, components)
+            self.logits = nn.Linear(hidden, components)
             self.mean = nn.Linear(hidden, components * size)
             self.log_variance = nn.Linear(hidden, components * size)
-        self.start()
+        generator = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():  # as torch starts these layers
+            nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5, generator=generator)
+        # else all components would learn the same
+        nn.init.normal_(self.mean.bias, generator=generator)
         self.requires_grad_(False)
-
-    def start(self) -> None:
-        """Take the weights that it starts from, always the same."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            for net in (getattr(self, self.name), self.weights, self.mean, self.log_variance):
-                net.reset_parameters()
-            nn.init.normal_(self.mean.bias)  # else all components would learn the same
 
     def _run(self, z_BTD: Tensor, context_BC: Tensor | None, memory: Any) -> tuple[Tensor, Any]:
         return super()._run((z_BTD - self.centre) / self.scale, context_BC, memory)
@@ -85,14 +83,14 @@ class MixtureLstm(OverRecurrence):
         log_variance = said + 2 * self.scale.log()
         floor = log_variance.new_tensor(2 * math.log(self.smallest_sd))
         return GaussianMixture(
-            self.weights(state_BTS).float(),
+            self.logits(state_BTS).float(),
             self.centre + self.scale * mean,
             torch.logaddexp(log_variance, floor),
         )
 
     @torch.enable_grad()
     def fit(self, paths: Paths, held_out: Paths, *, steps: int, batch: int, lr: float) -> float:
-        """Train from the start; the weights that are best for what is held out are kept.
+        """Train; the weights that are best for what is held out are kept.
 
         Args:
             paths: what it learns from.
@@ -102,13 +100,12 @@ class MixtureLstm(OverRecurrence):
             lr: the first learning rate.
 
         Returns:
-            Nats a step of what is held out, the log-density.
+            The log-density of a step of what is held out, in nats.
         """
-        self.start()
-        known_M = paths.z_NTD[_true(paths)]
-        self.centre.copy_(known_M.mean(0))
-        # constant codes are left as they are
-        self.scale.copy_(known_M.std(0, correction=0).clamp_min(self.smallest_sd))
+        known_ND = paths.z_NTD[_true(paths)]  # of all steps
+        self.centre.copy_(known_ND.mean(0))
+        # codes that hardly change are not blown up
+        self.scale.copy_(known_ND.std(0, correction=0).clamp_min(self.smallest_sd))
         self.requires_grad_(True)
         optimizer = torch.optim.AdamW(self.parameters(), lr=lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -116,15 +113,15 @@ class MixtureLstm(OverRecurrence):
         best, best_weights = -math.inf, copy.deepcopy(self.state_dict())
         between = max(1, steps // _LOOKS)
         for step in range(1, steps + 1):
-            rows = torch.randint(len(paths.z_NTD), (batch,), generator=generator)
+            rows_B = torch.randint(len(paths.z_NTD), (batch,), generator=generator)
+            of_batch = _rows(paths, rows_B)
             optimizer.zero_grad()
-            torch.autograd.backward(-nats_a_step(self, _rows(paths, rows)))
+            torch.autograd.backward(-_sum_of_nats(self, of_batch) / _true(of_batch).sum())
             nn.utils.clip_grad_norm_(self.parameters(), _CLIP)
             optimizer.step()
             schedule.step()
             if step % between == 0 or step == steps:
-                with torch.no_grad():
-                    nats = nats_a_step(self, held_out).item()
+                nats = nats_a_step(self, held_out)
                 if nats > best:
                     best, best_weights = nats, copy.deepcopy(self.state_dict())
         self.load_state_dict(best_weights)
@@ -133,12 +130,20 @@ class MixtureLstm(OverRecurrence):
         return best
 
 
-def nats_a_step(prior: DynamicPrior, paths: Paths) -> Tensor:
-    """Mean log-density of a true step of given paths, in nats: []."""
-    context = () if paths.context_NC is None else (paths.context_NC,)
-    true_NT = _true(paths)
-    log_p_NT = prior.log_density(paths.z_NTD, *context)
-    return log_p_NT.masked_fill(~true_NT, 0.0).sum() / true_NT.sum()
+@torch.no_grad()
+def nats_a_step(prior: DynamicPrior, paths: Paths) -> float:
+    """Mean log-density of a true step of given paths, in nats."""
+    total = 0.0
+    for first in range(0, len(paths.z_NTD), _AT_ONCE):
+        rows_B = torch.arange(first, min(first + _AT_ONCE, len(paths.z_NTD)))
+        total += _sum_of_nats(prior, _rows(paths, rows_B)).item()
+    return total / _true(paths).sum().item()
+
+
+def _sum_of_nats(prior: DynamicPrior, paths: Paths) -> Tensor:
+    """Log-density of all true steps together: []."""
+    log_p_NT = prior.log_density(paths.z_NTD, paths.context_NC)
+    return log_p_NT.masked_fill(~_true(paths), 0.0).sum()
 
 
 def _true(paths: Paths) -> Tensor:
@@ -146,11 +151,18 @@ def _true(paths: Paths) -> Tensor:
     return true_steps(paths.z_NTD.shape[1], paths.lengths_N, paths.z_NTD.device)
 
 
-def _rows(paths: Paths, rows: Tensor) -> Paths:
+def _rows(paths: Paths, rows_B: Tensor) -> Paths:
     told = paths.context_NC
-    rows = rows.to(paths.z_NTD.device)
-    lengths_N = paths.lengths_N.to(rows.device)[rows]
-    return Paths(paths.z_NTD[rows], lengths_N, None if told is None else told[rows])
+    return Paths(
+        paths.z_NTD[rows_B], paths.lengths_N[rows_B], None if told is None else told[rows_B]
+    )
+
+
+def _unpadded(paths: Paths, device: torch.device) -> Paths:
+    """The same on a device, with 0 beyond the true lengths."""
+    told = paths.context_NC
+    z_NTD = paths.z_NTD.float().masked_fill(~_true(paths)[..., None], 0.0).to(device)
+    return Paths(z_NTD, paths.lengths_N.to(device), None if told is None else told.to(device))
 
 
 @prior("ex-post-lstm")
@@ -202,18 +214,20 @@ class ExPostLstm(DynamicPrior):
         self.sequences, self.steps, self.batch, self.lr = sequences, steps, batch, lr
         self.register_buffer("fitted", torch.tensor(False))
         self.learnt = told_prior(learnt, size, context, "learnt")
-        self.mixtures = MixtureLstm(
-            size, context, hidden=hidden, components=components, smallest_sd=smallest_sd
-        )
+        sizes = {"hidden": hidden, "components": components}
+        self.unfitted = partial(MixtureLstm, size, context, **sizes, smallest_sd=smallest_sd)
+        self.mixtures = self.unfitted()
 
     @property
-    def now(self) -> DynamicPrior:
-        """Which prior it is."""
-        return self.mixtures if self.fitted and not self.training else self.learnt
+    def current(self) -> DynamicPrior:
+        """`learnt`, or the mixtures once they are fitted."""
+        if self.training or not self.fitted:
+            return self.learnt
+        return self.mixtures
 
     def along(self, z_BTD: Tensor, context_BC: Tensor | None = None) -> tuple[Law, Tensor]:
-        """Teacher-forced laws [B, T, D] and states [B, T, S] of the prior that it is now."""
-        return self.now.along(z_BTD, *(() if context_BC is None else (context_BC,)))
+        """Teacher-forced laws [B, T, D] and states [B, T, S] of the current prior."""
+        return self.current.along(z_BTD, *(() if context_BC is None else (context_BC,)))
 
     def roll_out(
         self,
@@ -223,41 +237,47 @@ class ExPostLstm(DynamicPrior):
         start_BTD: Tensor | None = None,
         context_BC: Tensor | None = None,
     ) -> Tensor:
-        """Paths [B, length, D] of the prior that it is now; after `start_BTD` if there is one."""
+        """Paths [B, length, D] of the current prior; after `start_BTD` if there is one."""
         told = {} if context_BC is None else {"context_BC": context_BC}
-        return self.now.roll_out(count, length, draw, start_BTD, **told)
+        return self.current.roll_out(count, length, draw, start_BTD, **told)
 
     def fit_to(self, draws: Callable[[int], Paths]) -> str | None:
-        """The LSTM, from the same start; whatever was fitted before is forgotten.
+        """The LSTM, on the CPU from the same start; whatever was fitted before is forgotten.
 
         Warns:
-            GenzooWarning: there is a single path; the prior stays that of the training.
+            GenzooWarning: there is a single path, or codes are not finite; the prior stays that
+                of the training.
         """
         self.fitted.fill_(False)
-        paths = draws(self.sequences)
-        count = len(paths.z_NTD)
-        if count < 2:
+        said = self.learnt.fit_to(draws)
+        drawn = draws(self.sequences)
+        count, device = len(drawn.z_NTD), drawn.z_NTD.device
+        paths = _unpadded(drawn, torch.device("cpu"))
+        if count < 2 or not paths.z_NTD.isfinite().all():
+            found = "a single sequence" if count < 2 else f"{count:,} sequences, not all finite"
             warnings.warn(
-                "no LSTM can be fitted to the codes of a single sequence; the prior stays that of "
-                "the training. Data of more sequences mend it",
+                f"no LSTM can be fitted to the codes of {found}; the prior stays that of the "
+                "training",
                 GenzooWarning,
                 stacklevel=2,
             )
-            return None
+            return said
         order_N = torch.randperm(count, generator=torch.Generator().manual_seed(0))
         held = max(1, count // _HELD_OUT)
         held_out = _rows(paths, order_N[:held])
-        with torch.no_grad():
-            before = nats_a_step(self.learnt, held_out).item()
-        after = self.mixtures.fit(
+        before = nats_a_step(self.learnt, _unpadded(held_out, device))
+        mixtures = self.unfitted()
+        after = mixtures.fit(
             _rows(paths, order_N[held:]), held_out, steps=self.steps, batch=self.batch, lr=self.lr
         )
-        said = f"an LSTM with mixtures, fitted to the codes of {count:,} sequences"
-        figures = f"log-density of a step held out {after:.2f} nats, in training {before:.2f}"
-        if after <= before:
-            return f"{said}, is no better and not taken ({figures})"
-        self.fitted.fill_(True)
-        return f"{said} ({figures})"
+        taken = after > before
+        self.mixtures.load_state_dict(mixtures.state_dict())
+        self.fitted.fill_(taken)
+        return (
+            f"an LSTM with mixtures, fitted to the codes of {count:,} sequences, "
+            f"is {'' if taken else 'not '}taken: it gives a step held out {after:.2f} nats, the "
+            f"prior of the training {before:.2f}"
+        )
 
 
 @hookimpl

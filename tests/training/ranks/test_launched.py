@@ -84,23 +84,28 @@ def run(place: Path) -> Run:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [[], ["--shard-weights"]], ids=["whole", "in shards"])
-def test_a_prior_is_fitted_by_the_first_rank_to_what_all_have_trained(
+def test_priors_are_fitted_by_the_first_rank_to_what_all_have_trained(
     run: Run, place: Path, how: list[str]
 ) -> None:
     folder = f"fitted{len(how)}"
     fitted = ["--set", "model.static.prior={use: ex-post-mixture, components: 2}"]
+    fitted += ["--set", "model.dynamic.prior={use: ex-post-lstm, hidden: 8, steps: 20}"]
     done = run(
         "-m", "genzoo_rwae", "build", "tiny.yaml", "-o", folder, "--devices", "2", *how, *fitted
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("static prior: 2 Gaussians") == 1
-    ours, mean = load_file(place / folder / "model.safetensors"), "static_prior.mean"
-    assert ours["static_prior.fitted"]
-    assert ours[mean].abs().sum() > 0
+    assert done.stderr.count("dynamic prior: an LSTM with mixtures") == 1
+    ours = load_file(place / folder / "model.safetensors")
     state = load_state(place / folder / "checkpoints" / "last.pt").model
-    assert not state["static_prior.fitted"]
+    for prior in ("static_prior", "dynamic_prior"):
+        assert ours[f"{prior}.fitted"]
+        assert not state[f"{prior}.fitted"]
+    for name in ("static_prior.mean", "dynamic_prior.mixtures.centre"):
+        assert not torch.equal(ours[name], state[name])
+    fitted_ones = ("static_prior.", "dynamic_prior.mixtures.", "dynamic_prior.fitted")
     for name in state:
-        assert name.startswith("static_prior.") or torch.equal(ours[name], state[name]), name
+        assert name.startswith(fitted_ones) or torch.equal(ours[name], state[name]), name
 
 
 @pytest.fixture(scope="module")
