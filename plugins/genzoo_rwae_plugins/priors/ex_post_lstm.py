@@ -27,7 +27,7 @@ from genzoo_rwae_plugins.priors.mixture import GaussianMixture
 from genzoo_rwae_plugins.priors.recurrent import OverRecurrence
 from genzoo_rwae_plugins.priors.told import told_prior
 
-__all__ = ["ExPostLstm", "MixtureLstm"]
+__all__ = ["ExPostLstm", "MixtureLstm", "nats_a_step"]
 
 _HELD_OUT = 10  # one path of so many
 _LOOKS = 20  # at what is held out
@@ -170,11 +170,12 @@ class ExPostLstm(DynamicPrior):
     """The prior `learnt` in training; then mixtures of an LSTM, fitted to the paths there are.
 
     Penalties and prices never see the mixtures. A prior that is matched step by step need not
-    give the paths that codes take: a penalty asks whether samples can be told apart, and a poor
-    critic cannot tell. The LSTM is fitted by likelihood to draws of Q(z^m | x) for training
-    sequences; a tenth of them is held out, chooses among its weights, and has the last word: where
-    `learnt` is no less likely there, it stays. Until then, and in the weights of the best
-    validation loss, the prior is `learnt`.
+    give the paths that codes take: a penalty asks whether samples can be told apart, and a batch of
+    them seldom can beside a state of a hundred numbers. The LSTM is fitted by likelihood to draws
+    of Q(z^m | x) for training sequences; a tenth of them is held out, chooses among its weights,
+    and has the last word: where `learnt` is as likely there, it stays. Until then, and in the
+    weights of the best validation loss, the prior is `learnt`. Paths longer than those of the data
+    are beyond what it was fitted to.
 
     Args:
         learnt: the dynamic prior in training.
