@@ -323,17 +323,7 @@ class DynamicPrior(nn.Module, ABC):
         """Paths [B, length, D] from scratch, or going on after `start_BTD` (not repeated)."""
 
     def fit_to(self, draws: Callable[[int], Paths]) -> str | None:
-        """Called when training is over; a prior that is learnt in training has nothing to do.
-
-        It is called under `torch.no_grad()`, in evaluation mode.
-
-        Args:
-            draws: gives draws of Q(z^m_1:T | x) for at most so many training sequences, spread
-                evenly.
-
-        Returns:
-            What was fitted, for the console; None: nothing.
-        """
+        """As `StaticPrior.fit_to`; `draws` gives draws of Q(z^m_1:T | x)."""
         return None
 
     def log_density(self, z_BTD: Tensor, context_BC: Tensor | None = None) -> Tensor:

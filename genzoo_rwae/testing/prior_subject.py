@@ -6,7 +6,7 @@ Shapes: B batch, T time, D code width, C width of the context.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,7 @@ __all__ = [
     "expect_same_law",
     "expect_same_numbers",
     "numbers_of",
+    "numbers_of_any",
     "paths",
     "rolls",
     "some_paths",
@@ -167,6 +168,11 @@ def numbers_of(law: Law) -> Numbers:
     """Mean and log-variance of a Gaussian; of another law what is typical, and some densities."""
     if isinstance(law, DiagonalGaussian):
         return {"mean": law.mean, "log_variance": law.log_variance}
+    return numbers_of_any(law)
+
+
+def numbers_of_any(law: Law) -> Numbers:
+    """What is typical, and the densities at three points: every law has these."""
     typical = law.typical()
     points = (torch.full_like(typical, value) for value in (-1.0, 0.0, 1.0))
     densities = torch.stack([law.log_density(point) for point in points], -1)
@@ -192,6 +198,6 @@ def expect_same_law(found: Law, wanted: Law) -> None:
     expect_same_numbers(numbers_of(found), numbers_of(wanted))
 
 
-def cut(numbers: Numbers, take: Callable[[Tensor], Tensor]) -> Numbers:
+def cut(numbers: Numbers, index: Any) -> Numbers:
     """Those of a part of the rows or steps."""
-    return {name: take(tensor) for name, tensor in numbers.items()}
+    return {name: tensor[index] for name, tensor in numbers.items()}

@@ -19,13 +19,12 @@ def told_prior(prior: Callable[..., Any], size: int, context: int, option: str) 
     Raises:
         OptionError: it cannot be told anything; `option` is where that was wanted.
     """
-    if not context:
-        return prior(size)  # type: ignore[no-any-return]
     build = prior.registered.component.build if isinstance(prior, Part) else prior
-    if len(wired_of(build)) < 2:
+    if context and len(wired_of(build)) < 2:
         raise OptionError(
             f"the prior {build.__name__} cannot be told the action; take one that can, as lstm or "
             "gru, or action.prior: same-for-all",
             option=option,
         )
-    return prior(size, context)  # type: ignore[no-any-return]
+    built: DynamicPrior = prior(size, context) if context else prior(size)
+    return built
