@@ -101,6 +101,12 @@ def test_weights_but_the_priors_are_those_of_a_run_without_them(run: Path, spec:
     assert any(name.startswith("dynamic_prior.") for name in theirs)
 
 
+def test_what_is_fitted_afterwards_is_none_of_the_optimisers(run: Path) -> None:
+    (group,) = load_state(RunFolder(run).state).optimizer["param_groups"]
+    learnt = [p for p in gz.load(run).parameters() if p.requires_grad]
+    assert len(group["params"]) == len(learnt) < len([*gz.load(run).parameters()])
+
+
 def weights(run: Path) -> bytes:
     return (run / "model.safetensors").read_bytes()
 
@@ -200,6 +206,7 @@ def test_a_prior_that_is_told_the_action_is_fitted_to_what_it_is_told(
     told = []
 
     def noted(prior: ExPostLstm, draws: Callable[[int], gz.Paths]) -> None:
+        assert not torch.is_grad_enabled()
         told.append(draws(9))
 
     monkeypatch.setattr(ExPostLstm, "fit_to", noted)

@@ -145,6 +145,9 @@ def test_fitted_again_it_forgets_what_it_was_fitted_to():
     prior.fit_to(lambda most: paths(walks(100)))
     for name, tensor in prior.mixtures.state_dict().items():
         assert torch.equal(tensor, once[name]), name
+    with pytest.warns(GenzooWarning, match="a single sequence"):
+        prior.fit_to(lambda most: paths(walks(1)))
+    assert not prior.fitted
 
 
 def test_the_weights_that_are_best_for_what_is_held_out_are_kept():
