@@ -52,7 +52,7 @@ def masked_cost(
     steps_K = passed.steps_K.to(passed.x_BT.device)
     x_BK, x_hat_BK = passed.x_BT, passed.x_hat_BK
     if passed.steps_K.tolist() != list(range(x_BK.shape[1])):  # else they would be copied
-        x_BK = x_BK.index_select(1, steps_K)
+        x_BK = x_BK[:, steps_K]  # not index_select: it copies all steps where frames are permuted
     # a sum is cheaper than to ask every value
     if bool(x_BK.sum().isnan()) and bool((missing_BK := x_BK.isnan()).any()):
         # equal values cost nothing and pull at nothing, whatever the cost

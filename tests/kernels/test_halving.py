@@ -98,3 +98,56 @@ def test_frozen_parts_get_no_gradient() -> None:
     assert bias.grad is None
     assert weight.grad is not None
     assert weight.grad.dtype == torch.float32
+
+
+NARROW = [(N, 16, 8, 6, 3), (2, 5, 4, 4, 1), (3, 32, 16, 16, 8)]  # N, S, h, w, C
+
+
+@pytest.mark.parametrize("shape", NARROW)
+@pytest.mark.parametrize("biased", [True, False])
+def test_few_channels_are_drawn_place_by_place_but_for_rounding(
+    shape: tuple[int, ...], biased: bool
+) -> None:
+    found, exact = narrow(shape, biased, low=True), narrow(shape, biased, low=False)
+    assert type(found[0].grad_fn).__name__ == "PermuteBackward0"
+    assert found[0].is_contiguous(memory_format=torch.channels_last)
+    assert len(found) == len(exact) == (4 if biased else 3)
+    # the bias's gradient is of four rounded sums, each of which may be larger than theirs
+    for most, ours, theirs in zip((2.0**-8,) * 3 + (2.0**-6,), found, exact, strict=False):
+        assert ours.shape == theirs.shape
+        assert (ours.double() - theirs).norm() < most * theirs.norm()
+
+
+def test_few_channels_in_float32_of_odd_sides_or_channels_first_are_torchs() -> None:
+    x, weight, bias = narrow_leaves((2, 16, 8, 8, 3))
+
+    def kind(of: Tensor, odd: tuple[int, int] = (0, 0)) -> str:
+        return type(doubling_convolution(of, weight, bias, odd=odd).grad_fn).__name__
+
+    assert kind(x) == "ConvolutionBackward0"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert kind(x) == "PermuteBackward0"
+        assert kind(x, (1, 0)) == kind(x.contiguous()) == "ConvolutionBackward0"
+
+
+def narrow_leaves(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    maps, channels = shape[:4], shape[4]
+    drawn_ones = (drawn(maps, 0), drawn((shape[1], channels, 4, 4), 1), drawn((channels,), 2))
+    x, weight, bias = (t.bfloat16().float().requires_grad_() for t in drawn_ones)
+    return x, weight, bias
+
+
+def narrow(shape: tuple[int, ...], biased: bool, *, low: bool) -> tuple[Tensor, ...]:
+    """Value and gradients: by the layer in bfloat16, or by torch in float64."""
+    of = list(narrow_leaves(shape))[: 3 if biased else 2]
+    if not low:
+        of = [t.detach().double().requires_grad_() for t in of]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
+        bias = of[2] if biased else None
+        y = (
+            doubling_convolution(of[0], of[1], bias)
+            if low
+            else conv_transpose2d(of[0], of[1], bias, 2, 1)
+        )
+        g = drawn(tuple(y.shape), 3).bfloat16()
+        return y, *torch.autograd.grad(y, of, g.to(y.dtype))

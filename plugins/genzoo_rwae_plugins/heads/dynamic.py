@@ -1,6 +1,6 @@
 """Dynamic heads: features of a sequence to q(z^m_t | z^m_<t, x_t), step by step.
 
-Shapes: B batch, T time, H features, D code width.
+Shapes: B batch, T time, H features, D code width, S state, G = 4 S gates, I = D + S.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from genzoo_rwae_kernels.precision import outside_autocast
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from genzoo_rwae.codes import DiagonalGaussian, Draw
 from genzoo_rwae.components import dynamic_head, hookimpl
@@ -56,18 +58,31 @@ class LstmHead(nn.Module):
         self, features_BTH: Tensor, lengths_B: Tensor, draw: Draw
     ) -> tuple[Tensor, DiagonalGaussian]:
         """[B, T, H] to a path [B, T, D] and its laws [B, T, D]."""
-        z_BD = features_BTH.new_zeros(len(features_BTH), self.size)
-        state = None
-        path, laws = [], []
-        for features_BH in features_BTH.unbind(1):
-            state = self.cell(torch.cat([features_BH, z_BD.to(features_BH.dtype)], -1), state)
-            law: DiagonalGaussian = self.law(state[0])
-            z_BD = draw(law)
-            path.append(z_BD)
-            laws.append(law)
+        of_features, of_code = self.cell.weight_ih.split([features_BTH.shape[-1], self.size], 1)
+        # all steps at once; what is left to each is small, and casts would take longer than it
+        gates_BTG = linear(features_BTH, of_features, self.cell.bias_ih + self.cell.bias_hh)
+        with outside_autocast(features_BTH.device):
+            weight_IG = torch.cat([of_code, self.cell.weight_hh], 1).t()
+            z_BD = weight_IG.new_zeros(len(features_BTH), self.size)
+            h_BS = cell_BS = weight_IG.new_zeros(len(features_BTH), self.cell.hidden_size)
+            path, laws = [], []
+            for gates_BG in gates_BTG.to(weight_IG.dtype).unbind(1):
+                seen_BI = torch.cat([z_BD.to(weight_IG.dtype), h_BS], 1)
+                h_BS, cell_BS = _stepped(gates_BG.addmm(seen_BI, weight_IG), cell_BS)
+                law: DiagonalGaussian = self.law(h_BS)
+                z_BD = draw(law)
+                path.append(z_BD)
+                laws.append(law)
         mean_BTD = torch.stack([law.mean for law in laws], 1)
         log_variance_BTD = torch.stack([law.log_variance for law in laws], 1)
         return torch.stack(path, 1), DiagonalGaussian(mean_BTD, log_variance_BTD)
+
+
+def _stepped(gates_BG: Tensor, cell_BS: Tensor) -> tuple[Tensor, Tensor]:
+    """The state of an LSTM after a step, and its cell."""
+    taken_BS, kept_BS, new_BS, shown_BS = gates_BG.chunk(4, 1)
+    cell_BS = kept_BS.sigmoid() * cell_BS + taken_BS.sigmoid() * new_BS.tanh()
+    return shown_BS.sigmoid() * cell_BS.tanh(), cell_BS
 
 
 @hookimpl

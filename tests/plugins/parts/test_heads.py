@@ -12,6 +12,7 @@ from genzoo_rwae_plugins.heads.dynamic import LstmHead
 from genzoo_rwae_plugins.heads.factorised import FactorisedHead
 from genzoo_rwae_plugins.heads.posterior import GaussianLayer, posterior_layer
 from genzoo_rwae_plugins.heads.static import BidirectionalHead, PooledHead
+from torch import nn
 
 from genzoo_rwae.codes import draw_mean, draw_sample
 from genzoo_rwae.errors import OptionError
@@ -103,6 +104,32 @@ def test_dynamic_code_depends_on_the_drawn_code_before_it(features):
     assert torch.equal(law.mean[:, :2], law_of_means.mean[:, :2])
     torch.testing.assert_close(moved[:, 1], plain[:, 1] + 10)
     assert ((law.mean - law_of_means.mean)[:, 2].abs() > 1e-3).all()
+
+
+def test_dynamic_head_steps_as_torchs_cell_does(features):
+    head = LstmHead(6, 2, hidden=4)
+    nn.init.normal_(head.law.log_variance.weight)
+    code, state = torch.zeros(len(features), 2), None
+    means, log_variances = [], []
+    for feature in features.unbind(1):
+        state = head.cell(torch.cat([feature, code], -1), state)
+        law = head.law(state[0])
+        code = law.mean
+        means.append(law.mean)
+        log_variances.append(law.log_variance)
+    path, law = head(features, FULL, draw_mean)
+    torch.testing.assert_close(path, torch.stack(means, 1))
+    torch.testing.assert_close(law.log_variance, torch.stack(log_variances, 1))
+
+
+def test_dynamic_head_steps_in_float32_whatever_its_features_are(features):
+    head, seen = LstmHead(6, 2, hidden=4), []
+    head.law.register_forward_hook(lambda _, given, law: seen.append(given[0].dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        path, _ = head(features.bfloat16(), FULL, draw_mean)
+    assert path.dtype == torch.float32
+    assert set(seen) == {torch.float32}
+    torch.testing.assert_close(path, head(features, FULL, draw_mean)[0], rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize("start", [-6.0, -4.0, 0.0])
