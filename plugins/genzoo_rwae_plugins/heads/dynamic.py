@@ -58,7 +58,8 @@ class LstmHead(nn.Module):
         self, features_BTH: Tensor, lengths_B: Tensor, draw: Draw
     ) -> tuple[Tensor, DiagonalGaussian]:
         """[B, T, H] to a path [B, T, D] and its laws [B, T, D]."""
-        of_features, of_code = self.cell.weight_ih.split([features_BTH.shape[-1], self.size], 1)
+        weight_ih = self.cell.weight_ih
+        of_features, of_code = weight_ih[:, : -self.size], weight_ih[:, -self.size :]
         # all steps at once; what is left to each is small, and casts would take longer than it
         gates_BTG = linear(features_BTH, of_features, self.cell.bias_ih + self.cell.bias_hh)
         with outside_autocast(features_BTH.device):
