@@ -14,7 +14,6 @@ in place of 7 for 64 maps of 16 x 32 x 32 to 3 channels, there and back, and 1.3
 there alone (one core of Zen 5, torch 2.13).
 """
 
-from functools import cache
 from itertools import product
 from typing import Any
 
@@ -106,28 +105,12 @@ def _runs_low(x: Tensor) -> bool:
 
 def _by_places(x_NShw: Tensor, weight: Tensor, bias_C: Tensor | None) -> Tensor:
     """Pixel (2 i + a, 2 j + b) is output (a, b) of a convolution at place (i, j)."""
-    spread = _spread().to(weight.dtype)
-    small = rearrange(weight, "s c y x -> s c (y x)") @ spread
+    small = rearrange(weight, "s c y x -> s c (y x)") @ _SPREAD.to(weight.dtype)
     small = rearrange(small, "s c (a b v u) -> (a b c) s v u", a=2, b=2, v=3)
     bias = None if bias_C is None else bias_C.repeat(4)
     drawn = conv2d(x_NShw, small, bias, 1, 1)
     y_NHWC = rearrange(drawn, "n (a b c) h w -> n (h a) (w b) c", a=2, b=2)
     return rearrange(y_NHWC, "n h w c -> n c h w")
-
-
-@cache
-def _spread() -> Tensor:
-    """[4 · 4, 2 · 2 · 3 · 3]: the weight y x that pixel a b has at the neighbour v u of its place.
-
-    On each axis y = a + 3 − 2 v, if there is such a weight. Every one is met once.
-    """
-    met_Yav = torch.zeros(_SIDE, 2, 3)
-    for a, v in product(range(2), range(3)):
-        if 0 <= (y := a + 3 - 2 * v) < _SIDE:
-            met_Yav[y, a, v] = 1.0
-    return rearrange(
-        torch.einsum("yav,xbu->yxabvu", met_Yav, met_Yav), "y x a b v u -> (y x) (a b v u)"
-    )
 
 
 def _low(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -147,6 +130,23 @@ def _weight_gradient(small_NShw: Tensor, large_NCHW: Tensor) -> Tensor:
     met_PK = rearrange(windows, "n h w y x c -> (n h w) (y x c)")
     gradient = rearrange(small_NShw, "n s h w -> s (n h w)") @ met_PK
     return rearrange(gradient, "s (y x c) -> s c y x", y=_SIDE, x=_SIDE)
+
+
+def _spread() -> Tensor:
+    """[4 · 4, 2 · 2 · 3 · 3]: the weight y x that pixel a b has at the neighbour v u of its place.
+
+    On each axis y = a + 3 − 2 v, if there is such a weight. Every one is met once.
+    """
+    met_Yav = torch.zeros(_SIDE, 2, 3)
+    for a, v in product(range(2), range(3)):
+        if 0 <= (y := a + 3 - 2 * v) < _SIDE:
+            met_Yav[y, a, v] = 1.0
+    return rearrange(
+        torch.einsum("yav,xbu->yxabvu", met_Yav, met_Yav), "y x a b v u -> (y x) (a b v u)"
+    )
+
+
+_SPREAD = _spread()
 
 
 class _Halving(torch.autograd.Function):
