@@ -60,6 +60,11 @@ keeps a core busy they are not: every thread waits for the one that shares it. A
 the precision and the threads that it was begun with. The first line of a run says them;
 `train.precision`, `train.layout` and `train.threads` force them.
 
+With glibc, memory that a build on a CPU once needed stays with its process. Given back to the
+system and asked for anew, it would come as new pages, tens of thousands in a step of the usual
+nets. `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` and what `GLIBC_TUNABLES` says of malloc
+are left as they are set.
+
 `train.compile: true` has torch.compile try the nets before the first step. The run says what a
 batch takes compiled and what it takes eagerly, and goes on with the faster. Where nothing can be
 compiled, for want of a C++ compiler for one, it says why and goes on eagerly. Penalties are never

@@ -99,6 +99,7 @@ def build_spec(
     from genzoo_rwae.report.compose import draw
     from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
     from genzoo_rwae.training.loop import Trainer
+    from genzoo_rwae.training.memory import keep_freed_memory
     from genzoo_rwae.training.sharding import check_cuttable
     from genzoo_rwae.training.threads import settle_threads, threads_put_back
     from genzoo_rwae.training.trackers import results_of
@@ -122,6 +123,8 @@ def build_spec(
             if shard_weights:
                 ranks.of_first(lambda: check_cuttable(assembled.model, assembled.objective))
             ranks.of_first(lambda: held.enter_context(locked(folder)))
+            if engine.device.type == "cpu":
+                keep_freed_memory()
             settle_threads(spec, folder, assembled.model, splits.train, ranks)
             spec = with_provenance(spec, info, zoo)
             run = ranks.of_first(lambda: RunFolder.prepare(folder, spec))

@@ -18,6 +18,7 @@ from genzoo_rwae.errors import DataError, RunError
 from genzoo_rwae.evaluation.judge import Judge, Verdict, judged, prepared
 from genzoo_rwae.spec.sections import JudgeSlot, Train
 from genzoo_rwae.training.batches import Batches
+from genzoo_rwae.training.memory import keep_freed_memory
 from genzoo_rwae.training.precision import Execution, choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 
@@ -68,6 +69,8 @@ def train_judge(
         )
     # not the run's own settings: a judge is of the data, the same for every model of them
     execution = choose_execution(Train(), info.frame_shape)
+    if execution.device == "cpu":
+        keep_freed_memory()
     net = execution.place(untrained(part, info).to(execution.device))
     batches = Batches(train, min(slot.batch, len(train)), slot.seed)
     optimizer = torch.optim.Adam(net.parameters(), lr=slot.lr)

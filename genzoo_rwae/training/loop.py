@@ -33,7 +33,6 @@ from genzoo_rwae.training.compilation import faster_pass
 from genzoo_rwae.training.engine import Engine
 from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.limits import Limits
-from genzoo_rwae.training.memory import keep_freed_memory
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import step_generator
@@ -123,7 +122,6 @@ class Trainer:
         settings = spec.train
         self.batches = Batches(train, spec.data.slot.batch, settings.seed)
         self.before = self.ranks.of_first(self._state_before)
-        keep_freed_memory()
         self.execution = choose_execution(
             settings,
             assembled.model.info.frame_shape,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 
 __all__ = ["keep_freed_memory"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # <malloc.h>
-_KEPT = 2**31 - 1  # bytes, the most that an int says
+_NEVER = -1
 _LARGEST = (2**30, 2**25)  # bytes of a block; of old, glibc takes no more than 32 MB
+_SET_BY_HAND = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_")
 
 
 @cache
@@ -17,16 +19,21 @@ def keep_freed_memory() -> bool:
     """Have the C library keep what is freed, from now on and in this process; whether it does.
 
     glibc gives large blocks back to the system when they are freed, and what the next step gets
-    for them is new pages, which the system fills with zeros one by one: 41,000 pages a step of the
-    family's usual nets, a tenth of its time (docs/performance/step.md). The most memory that is
-    needed at once is the same. Other C libraries are left alone.
+    for them is new pages, which the system fills with zeros one by one (docs/performance/step.md
+    counts them). So memory that was once needed stays with the process until it ends, for what
+    comes next in it. Where the environment says how glibc is to deal with memory, it does that, and
+    other C libraries are left alone.
 
     Source: glibc, mallopt(3).
     """
+    if any(name in os.environ for name in _SET_BY_HAND):
+        return False
+    if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # musl and macOS; Windows has none to open
         return False
     return any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST) and bool(
-        mallopt(_TRIM_THRESHOLD, _KEPT)
+        mallopt(_TRIM_THRESHOLD, _NEVER)
     )

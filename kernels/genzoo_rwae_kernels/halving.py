@@ -1,4 +1,4 @@
-"""Convolutions that halve or double a map, faster on small maps and to few channels.
+"""Convolutions that halve or double a map, faster on small maps and between few channels.
 
 Shapes: N maps, C channels of the large map, S of the small one, H W the large map, h w the small
 one, K = 4 the kernel's side, P = N·h·w places.
@@ -8,10 +8,10 @@ the other's. On a CPU in bfloat16, what torch does for it is slower than a produ
 where the small map has 4x4 places or fewer and there are many channels; so there it is one: 50 ms
 in place of 97 to 110 for 128 maps and 256 to 512 channels (one core of Zen 4, torch 2.13).
 
-What doubles a map to a few channels, as the last layer of a decoder does, draws four pixels at
-every place instead: a convolution of side 3 to four times the channels, with the same weights. 4 ms
-in place of 7 for 64 maps of 16 x 32 x 32 to 3 channels, there and back, and 1.3 in place of 3.2
-there alone (one core of Zen 5, torch 2.13).
+What doubles a large map to a few channels, as the last layer of a decoder does, draws four pixels
+at every place instead: a convolution of side 3 to four times the channels, with the same weights.
+4 ms in place of 7 for 64 maps of 16 x 32 x 32 to 3 channels, there and back, and 1.3 in place of
+3.2 there alone (one core of Zen 5, torch 2.13).
 """
 
 from itertools import product
@@ -27,7 +27,8 @@ __all__ = ["doubling_convolution", "halving_convolution"]
 _SIDE = 4
 _FEW = 16  # places of a small map up to which the product is the faster one,
 _WIDE = 2**19  # and weights from which on (measured at 2^17: as fast, at 2^21: twice as fast)
-_NARROW = 8  # channels of the large map up to which four pixels at a place are drawn faster
+_NARROW = 2**8  # pairs of channels up to which four pixels at a place are drawn faster,
+_MANY = 2**8  # and places of a small map from which on (measured at 2^6: as fast or slower)
 
 
 def halving_convolution(x_NCHW: Tensor, weight: Tensor, bias_S: Tensor | None = None, /) -> Tensor:
@@ -90,7 +91,8 @@ def _is_worth_it(x: Tensor, weight: Tensor, places: int) -> bool:
 
 
 def _is_narrow(x_NShw: Tensor, weight: Tensor) -> bool:
-    if weight.shape[1] > _NARROW or not _runs_low(x_NShw):
+    places, pairs = x_NShw.shape[2:].numel(), weight.shape[:2].numel()
+    if places < _MANY or pairs > _NARROW or not _runs_low(x_NShw):
         return False
     return x_NShw.is_contiguous(memory_format=torch.channels_last)
 
@@ -137,7 +139,7 @@ def _spread() -> Tensor:
 
     On each axis y = a + 3 − 2 v, if there is such a weight. Every one is met once.
     """
-    met_Yav = torch.zeros(_SIDE, 2, 3)
+    met_Yav = torch.zeros(_SIDE, 2, 3, device="cpu")
     for a, v in product(range(2), range(3)):
         if 0 <= (y := a + 3 - 2 * v) < _SIDE:
             met_Yav[y, a, v] = 1.0

@@ -4,7 +4,6 @@ Shapes: N rows of x, M rows of y, D code width; any leading batch dimensions.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -83,6 +82,5 @@ def outside_autocast(device: torch.device, /) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False)
 
 
-@cache
 def _knows_autocast(kind: str) -> bool:
     return torch.amp.is_autocast_available(kind)

@@ -54,7 +54,9 @@ def test_the_verdict_tells_what_was_reached_from_what_was_not(script: ModuleType
         False,
     ]
     assert lines[1].endswith("2.40 times plain; at least 2.3: yes")
-    assert script._said("memory", 901, 900, "MB").endswith("NO")
+    assert script._said("memory", 901, 900, "MB").endswith("at most 900: NO")
+    assert script._said("others", 14.9, 15.0, "%").endswith("at most 15: yes")
+    assert script._said("an encoder", 1.6, 1.5, "times that of lstm").endswith("at most 1.5: NO")
     assert script.verdicts("zoo:sprites-priced-mmd", 1, 1, 1) == []
 
 

@@ -100,7 +100,7 @@ def test_frozen_parts_get_no_gradient() -> None:
     assert weight.grad.dtype == torch.float32
 
 
-NARROW = [(N, 16, 8, 6, 3), (2, 5, 4, 4, 1), (3, 32, 16, 16, 8)]  # N, S, h, w, C
+NARROW = [(2, 16, 17, 18, 3), (1, 5, 16, 16, 1), (2, 32, 16, 16, 8)]  # N, S, h, w, C
 
 
 @pytest.mark.parametrize("shape", NARROW)
@@ -119,7 +119,7 @@ def test_few_channels_are_drawn_place_by_place_but_for_rounding(
 
 
 def test_few_channels_in_float32_of_odd_sides_or_channels_first_are_torchs() -> None:
-    x, weight, bias = narrow_leaves((2, 16, 8, 8, 3))
+    x, weight, bias = narrow_leaves((2, 16, 16, 16, 3))
 
     def kind(of: Tensor, odd: tuple[int, int] = (0, 0)) -> str:
         return type(doubling_convolution(of, weight, bias, odd=odd).grad_fn).__name__
@@ -128,6 +128,8 @@ def test_few_channels_in_float32_of_odd_sides_or_channels_first_are_torchs() -> 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert kind(x) == "PermuteBackward0"
         assert kind(x, (1, 0)) == kind(x.contiguous()) == "ConvolutionBackward0"
+        smaller = x[:, :, 1:].contiguous(memory_format=torch.channels_last)
+        assert kind(smaller) == "ConvolutionBackward0"
 
 
 def narrow_leaves(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:

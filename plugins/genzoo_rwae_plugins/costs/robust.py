@@ -21,7 +21,8 @@ def absolute(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
     c(x, x̂) = Σ |x − x̂|: [B, T, ...] twice to [B, T]. Its minimum is the median, not the mean, of
     what x may be, which is sharper where that is one of two things.
     """
-    return reduce((x_BT - x_hat_BT).abs(), "b t ... -> b t", "sum")
+    # x̂ first: see squared_error
+    return reduce((x_hat_BT - x_BT).abs(), "b t ... -> b t", "sum")
 
 
 @cost("huber")

@@ -20,7 +20,8 @@ def squared_error(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
 
     Source: arXiv 2101.07496, Sec. 3; arXiv 1711.01558.
     """
-    # no flattening: frames may be channels-last, and it would copy them
+    # x̂ first, as its gradient lies in memory like the first of the two; no flattening: frames may
+    # be channels-last, and it would copy them
     return reduce((x_hat_BT - x_BT).square(), "b t ... -> b t", "sum")
 
 

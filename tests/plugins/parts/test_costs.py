@@ -273,15 +273,17 @@ def test_more_levels_than_an_image_has_are_refused_at_the_option():
 
 
 @pytest.mark.parametrize("cost", [squared_error, absolute])
-def test_gradients_of_some_steps_lie_in_memory_as_the_frames_do(cost):
+@pytest.mark.parametrize("last", [True, False])
+def test_gradients_of_some_steps_lie_in_memory_as_the_decoded_frames_do(cost, last):
     """Else they would be copied on the way back through every channels-last net."""
     batch, length, channels, height, width = SHAPE
     frames = torch.rand(2, batch, length, height, width, channels).permute(0, 1, 2, 5, 3, 4)
     steps_K = torch.tensor([0, 2])
-    x_BT, x_hat_BK = frames[0], frames[1][:, :2].detach().requires_grad_()
+    x_BT = frames[0] if last else frames[0].contiguous()
+    x_hat_BK = frames[1][:, :2].requires_grad_()
     lengths_B = torch.full((batch,), length)
     seen = []
     decoded_BK = x_hat_BK * 1.0
     decoded_BK.register_hook(lambda gradient: seen.append(gradient.stride()))
     masked_cost(cost, Pass(x_BT, decoded_BK, steps_K, lengths_B, None)).backward()
-    assert seen[0][2:] == x_BT.stride()[2:]
+    assert seen[0][2:] == frames[0].stride()[2:]

@@ -124,7 +124,7 @@ def test_dynamic_head_steps_as_torchs_cell_does(features):
 
 def test_dynamic_head_steps_in_float32_whatever_its_features_are(features):
     head, seen = LstmHead(6, 2, hidden=4), []
-    head.law.register_forward_hook(lambda _, given, law: seen.append(given[0].dtype))
+    head.law.mean.register_forward_hook(lambda _, given, mean: seen.append(mean.dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         path, _ = head(features.bfloat16(), FULL, draw_mean)
     assert path.dtype == torch.float32
