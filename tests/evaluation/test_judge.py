@@ -175,6 +175,13 @@ def test_a_judge_of_shuffled_labels_is_at_chance():
     assert accuracy["way"] < 0.68
 
 
+def test_on_a_processor_its_training_keeps_freed_memory(monkeypatch):
+    asked = []
+    monkeypatch.setattr(judge_training, "keep_freed_memory", lambda: asked.append("memory"))
+    train_judge(small(steps=1), Walks(64, 1), Walks(0, 2), QUIET)
+    assert asked == ([] if torch.cuda.is_available() else ["memory"])
+
+
 def test_a_judge_repeats_with_its_seed_and_leaves_torchs_generator_alone():
     torch.manual_seed(4)
     before = torch.get_rng_state()

@@ -17,6 +17,7 @@ from genzoo_rwae.training import memory, threads
 # memory that a process still has after it has freed a block, in MB
 FREED = """
 import ctypes
+import resource
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ free.argtypes, malloc.restype = [ctypes.c_void_p], ctypes.c_void_p
 
 def resident():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * __import__("resource").getpagesize() / 2**20
+    return pages * resource.getpagesize() / 2**20
 
 
 before = resident()
@@ -95,6 +96,7 @@ def test_other_c_libraries_are_left_alone(
     def refuse(name: None) -> None:
         raise error
 
+    monkeypatch.setattr(memory.os, "environ", {})
     monkeypatch.setattr(memory.ctypes, "CDLL", refuse)
     assert memory.keep_freed_memory.__wrapped__() is False
 
