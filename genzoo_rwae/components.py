@@ -26,6 +26,7 @@ import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import pluggy
@@ -226,6 +227,7 @@ def _option_texts(build: Callable[..., Any]) -> dict[str, str]:
     return texts
 
 
+@lru_cache(maxsize=1024)  # asked of schedules in every step of training
 def wired_of(build: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
     """The positional-only parameters of a component, which the host wires."""
     return tuple(p for p in _parameters(build) if p.kind is p.POSITIONAL_ONLY)

@@ -13,6 +13,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
 from genzoo_rwae.ranks import Ranks
 
@@ -35,10 +36,15 @@ def normalised_over_ranks(model: nn.Module, ranks: Ranks) -> Iterator[None]:
             del layer.forward
 
 
-def _forward(layer: BatchNorm, ranks: Ranks, x_NC: Tensor) -> Tensor:
+def _forward(layer: BatchNorm, ranks: Ranks, x_NC: Tensor, slope: float = 1.0) -> Tensor:
+    """As the layer's own, of which some make a leaky ReLU as well: `slope` below 0, 1: none."""
+    own = type(layer).forward
+    normed_NC = _normed(layer, ranks, x_NC) if layer.training else own(layer, x_NC)
+    return normed_NC if slope == 1.0 else leaky_relu(normed_NC, slope)
+
+
+def _normed(layer: BatchNorm, ranks: Ranks, x_NC: Tensor) -> Tensor:
     """[N, C, ...]: (x − mean) / sd · weight + bias; gradients pass through mean and sd."""
-    if not layer.training:
-        return type(layer).forward(layer, x_NC)
     wide_NC = x_NC.float()
     axes = [axis for axis in range(x_NC.dim()) if axis != 1]
     column = [1, -1, *[1] * (x_NC.dim() - 2)]

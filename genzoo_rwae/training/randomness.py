@@ -35,8 +35,19 @@ def step_generator(seed: int, purpose: Purpose, number: int) -> torch.Generator:
     """A generator for one step (or one measurement); `global` also seeds torch's own."""
     state = int(_sequence(seed, purpose, number).generate_state(1, np.uint64)[0] >> np.uint64(1))
     if purpose == "global":
-        torch.manual_seed(state)
+        _seed_torch(state)
     return torch.Generator().manual_seed(state)
+
+
+def _seed_torch(state: int) -> None:
+    """torch.manual_seed, which notes where it was called for each kind of device that is not there.
+
+    That takes longer than many an operation of a step.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(state)
+    else:
+        torch.default_generator.manual_seed(state)
 
 
 def shown_labels(

@@ -26,7 +26,7 @@ from genzoo_rwae_kernels.halving import doubling_convolution, halving_convolutio
 from genzoo_rwae_kernels.inner_products import Linear, Polynomial
 from genzoo_rwae_kernels.kinked import Energy, Laplacian, Matern
 from genzoo_rwae_kernels.mmd import Kernel, mmd2_biased, mmd2_unbiased
-from genzoo_rwae_kernels.normalisation import group_norm
+from genzoo_rwae_kernels.normalisation import batch_norm, group_norm
 from genzoo_rwae_kernels.radial import (
     WAE_SCALES,
     Imq,
@@ -59,6 +59,7 @@ __all__ = [
     "Sum",
     "TwoSampleTest",
     "attention",
+    "batch_norm",
     "doubling_convolution",
     "group_norm",
     "halving_convolution",

@@ -3,6 +3,7 @@
 Shapes: B batch, N rows of x, M rows of y, D width of a row.
 """
 
+import ctypes
 import platform
 import shutil
 import stat
@@ -25,6 +26,7 @@ from genzoo_rwae_kernels import (
     fused,
 )
 from genzoo_rwae_kernels.fused import build, library
+from genzoo_rwae_kernels.fused.library import PAIR_SUMS
 from genzoo_rwae_kernels.fused.profiles import profile_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -206,7 +208,7 @@ def found_by(reach: float, kernel: Radial, *given: Tensor, **options: object) ->
     x, y, a, b = given
     coefficients = torch.tensor([[1.5, 0.5, -2.0]], dtype=torch.float64).expand(len(x), 3)
     profile = replace(profile_of(kernel, x.shape[-1]), reach=reach)
-    return library.load()(profile, x, y, a, b, coefficients, **options)
+    return PAIR_SUMS.load()(profile, x, y, a, b, coefficients, **options)
 
 
 @two_kernels
@@ -390,7 +392,7 @@ def test_a_batch_is_the_loop(kernel: Radial) -> None:
 
 @pytest.mark.parametrize(("b", "n", "m"), [(1, 900, 700), (40, 20, 33), (1, 1300, 5)])
 def test_the_number_of_threads_changes_nothing(b: int, n: int, m: int) -> None:
-    sweep, coefficients = library.load(), draw(4, b, 3).double()
+    sweep, coefficients = PAIR_SUMS.load(), draw(4, b, 3).double()
     x, y, of_x, of_y = draw(0, b, n, 7), draw(1, b, m, 7), weights(2, b, n), weights(3, b, m)
     for reach in (0.0, 1e9):
         profile = replace(profile_of(Imq(), 7), reach=reach)
@@ -448,7 +450,7 @@ def test_input_that_does_not_fit_is_refused() -> None:
         fused.contrast(x, x.double(), w, w, torch.ones(2, 3), Imq())
     other = library.Profile("other", (1.0,), 0.0, 1.0)
     with pytest.raises(ValueError, match="does not know the profile 'other'"):
-        library.load()(other, x, x, w, w, torch.ones(2, 3))
+        PAIR_SUMS.load()(other, x, x, w, w, torch.ones(2, 3))
 
 
 # Building and keeping.
@@ -459,7 +461,7 @@ SMALL = 'extern "C" __attribute__((visibility("default"))) int answer() { return
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """A fresh start: nothing loaded, an empty folder, quick builds that do not optimise."""
-    monkeypatch.setattr(library, "_loaded", None)
+    monkeypatch.setattr(PAIR_SUMS, "_found", None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "FLAGS", tuple("-O0" if f == "-O3" else f for f in build.FLAGS))
     return monkeypatch
@@ -521,7 +523,7 @@ def test_a_failed_compilation_says_what_the_compiler_said(
     unloaded: pytest.MonkeyPatch, small: Path, tmp_path: Path
 ) -> None:
     small.write_text("int broken = nothing;\n")
-    unloaded.setattr(library, "SOURCE", small)
+    unloaded.setattr(PAIR_SUMS, "source", small)
     assert "failed on small.cpp" in fused.why_not()
     assert "nothing" in fused.why_not()
     assert kept(tmp_path) == []
@@ -530,15 +532,15 @@ def test_a_failed_compilation_says_what_the_compiler_said(
 def test_a_bad_build_disables_itself(
     unloaded: pytest.MonkeyPatch, small: Path, tmp_path: Path
 ) -> None:
-    text = library.SOURCE.read_text()
+    text = PAIR_SUMS.source.read_text()
     small.write_text(text)
-    for header in library.SOURCE.parent.glob("*.hpp"):
+    for header in PAIR_SUMS.source.parent.glob("*.hpp"):
         shutil.copy(header, small.parent)
     inner = small.parent / "meeting.hpp"
     right, wrong = "opposite[r % 2] += g * row[r];", "opposite[r % 2] -= g * row[r];"
     assert right in inner.read_text()
     inner.write_text(inner.read_text().replace(right, wrong))
-    unloaded.setattr(library, "SOURCE", small)
+    unloaded.setattr(PAIR_SUMS, "source", small)
     assert "self-test" in fused.why_not()
     assert "gradient of x of imq by products: off by" in fused.why_not()
     assert kept(tmp_path) == []
@@ -554,7 +556,7 @@ def test_a_library_is_built_once(unloaded: pytest.MonkeyPatch, small: Path, tmp_
 
     unloaded.setattr(build, "_compile", None)  # would fail if it were called
     first = next(build.library_files(small))
-    assert library.ctypes.CDLL(str(first)).answer() == 42
+    assert ctypes.CDLL(str(first)).answer() == 42
 
 
 @pytest.mark.parametrize(
@@ -573,7 +575,7 @@ def test_a_spoilt_library_is_built_anew(
     path = next(build.library_files(small))
     spoil(path)
     anew = next(build.library_files(small))
-    assert library.ctypes.CDLL(str(anew)).answer() == 42
+    assert ctypes.CDLL(str(anew)).answer() == 42
     assert not anew.stat().st_mode & 0o022
 
 
@@ -583,7 +585,7 @@ def test_a_library_that_does_not_load_is_built_anew(
     folder = build.cache_folder()
     junk = tmp_path / "junk"
     junk.write_bytes(b"no library")
-    key = build._key(library.SOURCE, build.compiler())
+    key = build._key(PAIR_SUMS.source, build.compiler())
     planted = folder / f"pair_sums-{key}-{build._digest(junk)}.so"
     shutil.copy(junk, planted)
     planted.chmod(0o700)
@@ -602,10 +604,10 @@ def test_machines_that_share_a_folder_do_not_share_libraries(
     small.with_name("small.hpp").write_text("#define ANSWER 43\n")
     small.write_text('#include "small.hpp"\n' + SMALL.replace("42", "ANSWER"))
     changed = next(build.library_files(small))
-    assert library.ctypes.CDLL(str(changed)).answer() == 43
+    assert ctypes.CDLL(str(changed)).answer() == 43
     small.with_name("small.hpp").write_text("#define ANSWER 44\n")
     changed = next(build.library_files(small))
-    assert library.ctypes.CDLL(str(changed)).answer() == 44
+    assert ctypes.CDLL(str(changed)).answer() == 44
 
 
 def test_a_folder_that_others_can_write_into_is_refused(unloaded: pytest.MonkeyPatch) -> None:
@@ -641,7 +643,7 @@ def test_what_the_processor_can_do_is_part_of_the_key() -> None:
 def test_the_first_call_may_come_from_anywhere(
     monkeypatch: pytest.MonkeyPatch, surroundings: Callable[[], AbstractContextManager[object]]
 ) -> None:
-    monkeypatch.setattr(library, "_loaded", None)
+    monkeypatch.setattr(PAIR_SUMS, "_found", None)
     with surroundings():
         assert fused.why_not() == ""
 
@@ -649,7 +651,7 @@ def test_the_first_call_may_come_from_anywhere(
 def test_the_first_call_may_come_under_another_default_dtype(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(library, "_loaded", None)
+    monkeypatch.setattr(PAIR_SUMS, "_found", None)
     torch.set_default_dtype(torch.float64)
     try:
         assert fused.why_not() == ""

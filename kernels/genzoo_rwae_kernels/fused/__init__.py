@@ -12,11 +12,16 @@ on the number of threads.
 import torch
 from torch import Tensor
 
-from genzoo_rwae_kernels.fused.library import load, why_not
+from genzoo_rwae_kernels.fused.library import PAIR_SUMS
 from genzoo_rwae_kernels.fused.profiles import profile_of, refuses_kernel
 from genzoo_rwae_kernels.sweeps import Kinds, Sums, Wanted
 
 __all__ = ["across", "available", "contrast", "refuses", "why_not", "within"]
+
+
+def why_not() -> str:
+    """Why this backend cannot be had here, in a sentence; empty if it can."""
+    return PAIR_SUMS.why_not()
 
 
 def available() -> bool:
@@ -155,7 +160,7 @@ def contrast(
     _check_shapes("contrast", x_BND, a_BN)
     _check_pair("contrast", x_BND, y_BMD, b_BM)
     profile = profile_of(kernel, x_BND.shape[-1])
-    return load()(
+    return PAIR_SUMS.load()(
         *(profile, x_BND, y_BMD, a_BN, b_BM, coefficients_B3),
         skip_diagonal=skip_diagonal,
         wanted=Wanted(*wanted),
@@ -174,7 +179,7 @@ def _sums(
     alone = [float(kind == one) for one in (Kinds.WITHIN_X, Kinds.WITHIN_Y, Kinds.ACROSS)]
     alone_B3 = torch.tensor(alone, dtype=torch.float64, device=x_BND.device).expand(len(x_BND), 3)
     profile = profile_of(kernel, x_BND.shape[-1])
-    return load()(
+    return PAIR_SUMS.load()(
         profile, x_BND, y_BMD, a_BN, b_BM, alone_B3, kinds=kind, skip_diagonal=skip_diagonal
     )
 

@@ -1,9 +1,6 @@
-"""The compiled sweep as a Python function: loaded at first use, trusted after a test of its own."""
+"""The compiled sweep over pairs as a Python function."""
 
 import ctypes
-import os
-import sys
-import threading
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,19 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genzoo_rwae_kernels.fused.build import BuildError, library_files
+from genzoo_rwae_kernels.fused.loading import Compiled, at, numbered
 from genzoo_rwae_kernels.sweeps import ALL, EVERYTHING, Kinds, Sums, Wanted
 
-__all__ = ["Profile", "Sweep", "load", "why_not"]
-
-SOURCE = Path(__file__).with_name("pair_sums.cpp")
-SWITCH = "GENZOO_FUSED"
+__all__ = ["PAIR_SUMS", "Profile", "Sweep"]
 
 # Pairs times width that are worth a thread of their own: about a third of a millisecond.
 GRAIN = 2**22
-
-_lock = threading.Lock()
-_loaded: "Sweep | str | None" = None
 
 
 @dataclass(frozen=True)
@@ -56,21 +47,20 @@ class Profile:
 class Sweep:
     """The function of a compiled library."""
 
-    def __init__(self, path: Path) -> None:
-        """Load a library.
+    def __init__(self, library: ctypes.CDLL) -> None:
+        """The function of a library.
 
         Raises:
-            OSError: it cannot be loaded.
-            AttributeError: it has no such function.
+            AttributeError: it has none.
         """
-        self._function = ctypes.CDLL(str(path)).genzoo_pair_sums
-        whole, real, at = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+        self._function = library.genzoo_pair_sums
+        whole, real, where = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
         self._function.restype = ctypes.c_int
         self._function.argtypes = [
             *(ctypes.c_char_p, whole, ctypes.POINTER(real), real, real, real),
             *(whole, whole, whole, whole),
-            *(at, at, at, at, at, ctypes.c_int, ctypes.c_int, ctypes.c_int),
-            *(at, at, at, at, at, at),
+            *(where, where, where, where, where, ctypes.c_int, ctypes.c_int, ctypes.c_int),
+            *(where, where, where, where, where, where),
         ]
 
     def __call__(
@@ -127,9 +117,9 @@ class Sweep:
         code = self._function(
             *profile.arguments,
             *(B, n, m, D),
-            *map(_at, (x_BND, y_BMD, a_BN, b_BM, coefficients_B3)),
+            *map(at, (x_BND, y_BMD, a_BN, b_BM, coefficients_B3)),
             *(kinds, skip_diagonal, threads),
-            *map(_at, found),
+            *map(at, found),
         )
         if code == 1:
             raise MemoryError(f"fused: no memory for sums over {B} x {n} and {m} rows of {D}")
@@ -138,68 +128,20 @@ class Sweep:
         return found
 
 
-def load() -> Sweep:
-    """The compiled sweep; the first call builds or loads it and tests it.
-
-    Raises:
-        BuildError: it cannot be had here, or is switched off.
-    """
-    global _loaded
-    if os.environ.get(SWITCH) == "0":
-        raise BuildError(f"the environment variable {SWITCH} is 0, which switches it off")
-    if _loaded is None:
-        with _lock:
-            if _loaded is None:
-                try:
-                    _loaded = _first_that_works()
-                except (BuildError, OSError) as reason:  # the backend is one of several
-                    _loaded = str(reason)
-    if isinstance(_loaded, str):
-        raise BuildError(_loaded)
-    return _loaded
-
-
-def why_not() -> str:
-    """Why the compiled sweep cannot be had here, in a sentence; empty if it can."""
-    try:
-        load()
-    except BuildError as reason:
-        return str(reason)
-    return ""
-
-
-def _first_that_works() -> Sweep:
-    if sys.platform == "win32":
-        raise BuildError("it is written for Linux and macOS")
-    for path in library_files(SOURCE):
-        try:
-            sweep = Sweep(path)
-            # the first call may come from where there are no gradients, as from a metric; this
-            # gives them back to no_grad as well
-            with torch.inference_mode(False):
-                wrong = _wrong(sweep)
-        except (OSError, AttributeError, RuntimeError) as error:
-            wrong = str(error)
-        if not wrong:
-            return sweep
-        path.unlink(missing_ok=True)
-    raise BuildError(f"the code that this compiler makes failed its self-test: {wrong}")
-
-
 def _wrong(sweep: Sweep) -> str:
     """What the library gets wrong on a small input of far and near rows; empty if nothing."""
     n, m, D = 37, 21, 5
     # Fixed rows without torch's generator, whose state belongs to the user.
-    x_BND = _count(2 * n * D).mul(0.7).sin().mul(2.0).reshape(2, n, D)
-    y_BMD = _count(2 * m * D).mul(1.3).cos().add(0.5).reshape(2, m, D)
-    a_BN = _count(2 * n).cos().abs().reshape(2, n).double()
-    b_BM = _count(2 * m).sin().abs().reshape(2, m).double()
+    x_BND = numbered(2 * n * D).mul(0.7).sin().mul(2.0).reshape(2, n, D)
+    y_BMD = numbered(2 * m * D).mul(1.3).cos().add(0.5).reshape(2, m, D)
+    a_BN = numbered(2 * n).cos().abs().reshape(2, n).double()
+    b_BM = numbered(2 * m).sin().abs().reshape(2, m).double()
     lengths, coefficients = (40.0, 20.0, 10.0, 3.0), (1.5, 0.5, -2.0)
     coefficients_B3 = torch.tensor([coefficients] * 2, dtype=torch.float64, device="cpu")
     for name in ("imq", "rbf"):
         for way, reach, apart in (("differences", 0.0, 50.0), ("products", 1e20, 0.0)):
             profile = Profile(name, lengths, 0.0, 1e20, reach)
-            far_M1 = (_count(m) == 0).float()[:, None]
+            far_M1 = (numbered(m) == 0).float()[:, None]
             given = (x_BND, y_BMD + apart * far_M1, a_BN, b_BM)
             found = sweep(profile, *given, coefficients_B3, threads=2)
             leaves = [part.double().requires_grad_() for part in given]
@@ -230,11 +172,6 @@ def _wrong(sweep: Sweep) -> str:
     return ""
 
 
-def _count(length: int) -> Tensor:
-    """0, 1, 2, ... whatever the process's default dtype and device are."""
-    return torch.arange(length, dtype=torch.float32, device="cpu")
-
-
 def _formula(
     name: str, x: Tensor, y: Tensor, a: Tensor, b: Tensor, lengths: tuple[float, ...]
 ) -> Tensor:
@@ -243,5 +180,4 @@ def _formula(
     return (a[:, :, None] * b[:, None] * torch.stack(terms).sum(0)).sum((1, 2))
 
 
-def _at(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+PAIR_SUMS = Compiled(Path(__file__).with_name("pair_sums.cpp"), Sweep, _wrong)

@@ -5,16 +5,24 @@ Shapes: N frames, C channels, H W the sides of an image or F that of a vector.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-from genzoo_rwae_kernels import doubling_convolution, group_norm, halving_convolution
+from genzoo_rwae_kernels import (
+    batch_norm,
+    doubling_convolution,
+    group_norm,
+    halving_convolution,
+)
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
 from genzoo_rwae.errors import OptionError
 
 __all__ = [
+    "MapLayers",
     "Norm",
     "Sides",
     "doubling_layers",
@@ -98,7 +106,7 @@ def widths(channels: int, largest: int, count: int) -> list[int]:
     return [channels * min(2**number, largest) for number in range(count)]
 
 
-def halving_layers(before: int, after: Sequence[int], norm: Norm, axes: int) -> nn.Sequential:
+def halving_layers(before: int, after: Sequence[int], norm: Norm, axes: int) -> MapLayers:
     """Strided convolutions of side 4, each of which halves a frame.
 
     Args:
@@ -115,10 +123,10 @@ def halving_layers(before: int, after: Sequence[int], norm: Norm, axes: int) -> 
             layers += norm_layers(norm, channels, axes)
         layers.append(nn.LeakyReLU(0.2, inplace=True))
         before = channels
-    return nn.Sequential(*layers)
+    return MapLayers(*layers)
 
 
-def doubling_layers(sizes: Sequence[Sides], channels: Sequence[int], norm: Norm) -> nn.Sequential:
+def doubling_layers(sizes: Sequence[Sides], channels: Sequence[int], norm: Norm) -> MapLayers:
     """Transposed convolutions of side 4, each of which doubles a small map towards the frame.
 
     Args:
@@ -135,22 +143,57 @@ def doubling_layers(sizes: Sequence[Sides], channels: Sequence[int], norm: Norm)
         odd = tuple(most - 2 * least for least, most in zip(small, large, strict=True))
         bias = norm == "none" or number == last - 1
         layers.append(_TRANSPOSED[axes](before, after, 4, 2, 1, output_padding=odd, bias=bias))
-    return nn.Sequential(*layers)
+    return MapLayers(*layers)
 
 
 def norm_layers(norm: Norm, channels: int, axes: int = 2) -> list[nn.Module]:
     """The normalisation of so many channels, if there is one."""
     if norm == "batch":
-        return [nn.BatchNorm2d(channels) if axes == 2 else nn.BatchNorm1d(channels)]
+        return [BatchNorm2d(channels) if axes == 2 else nn.BatchNorm1d(channels)]
     if norm == "group":
         groups = next(count for count in (8, 4, 2, 1) if channels % count == 0)
         return [GroupNorm(groups, channels)]
     return []
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's, by the kernel that makes the leaky ReLU after it along with it."""
+
+    def forward(self, input: Tensor, slope: float = 1.0) -> Tensor:
+        """[N, C, H, W] to the same shape; `slope` below 0, 1: no leaky ReLU."""
+        if not self.training or not self.track_running_stats or self.momentum is None:
+            made = super().forward(input)
+            return made if slope == 1.0 else leaky_relu(made, slope)
+        self._check_input_dim(input)
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        return batch_norm(
+            *(input, self.running_mean, self.running_var, self.weight, self.bias),
+            momentum=self.momentum,
+            eps=self.eps,
+            slope=slope,
+        )
+
+
 class GroupNorm(nn.GroupNorm):
-    """torch's, by the kernel that is the faster one for few channels in a group."""
+    """torch's, by the kernel that makes the leaky ReLU after it along with it."""
+
+    def forward(self, input: Tensor, slope: float = 1.0) -> Tensor:
+        """[N, C, ...] to the same shape; `slope` below 0, 1: no leaky ReLU."""
+        return group_norm(input, self.num_groups, self.weight, self.bias, eps=self.eps, slope=slope)
+
+
+class MapLayers(nn.Sequential):
+    """torch's, but that a normalisation makes the leaky ReLU after it along with it."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """[N, C, ...] to the same shape."""
-        return group_norm(input, self.num_groups, self.weight, self.bias, eps=self.eps)
+        """[N, C, ...] through all layers."""
+        waiting = deque(self)
+        while waiting:
+            layer = waiting.popleft()
+            is_norm = isinstance(layer, BatchNorm2d | GroupNorm)
+            if is_norm and waiting and isinstance(waiting[0], nn.LeakyReLU):
+                input = layer(input, waiting.popleft().negative_slope)
+            else:
+                input = layer(input)
+        return input

@@ -12,7 +12,14 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from genzoo_rwae.components import frame_decoder, frame_encoder, hookimpl
-from genzoo_rwae_plugins.frames.halving import Norm, halvings, image_sides, norm_layers, widths
+from genzoo_rwae_plugins.frames.halving import (
+    MapLayers,
+    Norm,
+    halvings,
+    image_sides,
+    norm_layers,
+    widths,
+)
 from genzoo_rwae_plugins.frames.maps import FromMap, ToMap
 
 __all__ = ["ResidualBlock", "ResidualFrameDecoder", "ResidualFrameEncoder"]
@@ -28,7 +35,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         bias = norm == "none"
         twice = (_layers(channels, channels, norm, bias=bias) for _ in range(2))
-        self.layers = nn.Sequential(*chain(*twice))
+        self.layers = MapLayers(*chain(*twice))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """[N, C, H, W] to the same shape."""
@@ -72,7 +79,7 @@ class ResidualFrameEncoder(ToMap):
             layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=norm == "none"))
             layers += [ResidualBlock(after, norm) for _ in range(blocks)]
         layers += [*norm_layers(norm, sequence[-1]), nn.LeakyReLU(0.2)]
-        super().__init__(nn.Sequential(*layers), (sequence[-1], *sizes[-1]), width)
+        super().__init__(MapLayers(*layers), (sequence[-1], *sizes[-1]), width)
 
 
 @frame_decoder("residual")
@@ -116,7 +123,7 @@ class ResidualFrameDecoder(FromMap):
             odd = large[0] - 2 * small[0], large[1] - 2 * small[1]
             if any(odd):
                 layers.append(nn.ReplicationPad2d((0, odd[1], 0, odd[0])))
-        self.layers = nn.Sequential(*layers)
+        self.layers = MapLayers(*layers)
 
 
 def _layers(before: int, after: int, norm: Norm, *, bias: bool) -> list[nn.Module]:
