@@ -148,8 +148,8 @@ def _normalised(x_NCHW: Tensor, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _rectified(y_NCHW: Tensor, slope: float) -> Tensor:
-    """In place, for nothing else needs what a normalisation has made."""
-    return y_NCHW if slope == 1.0 else leaky_relu(y_NCHW, slope, inplace=True)
+    """In place where the sign is kept, for nothing else needs what a normalisation has made."""
+    return y_NCHW if slope == 1.0 else leaky_relu(y_NCHW, slope, inplace=slope >= 0.0)
 
 
 def _is_worth_it(x_NCHW: Tensor, groups: int) -> bool:

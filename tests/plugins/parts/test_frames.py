@@ -8,6 +8,7 @@ import copy
 import pytest
 import torch
 from genzoo_rwae_plugins.frames.convolution import ConvFrameDecoder, ConvFrameEncoder
+from genzoo_rwae_plugins.frames.halving import BatchNorm2d, MapLayers
 from genzoo_rwae_plugins.frames.mlp import MlpFrameDecoder, MlpFrameEncoder
 from genzoo_rwae_plugins.frames.residual import (
     ResidualBlock,
@@ -21,6 +22,7 @@ from genzoo_rwae_plugins.frames.spectrogram import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from genzoo_rwae.errors import OptionError
 
@@ -47,6 +49,7 @@ CONVOLUTIONAL = [
 each_convolutional = pytest.mark.parametrize(
     ("net", "name"), CONVOLUTIONAL, ids=lambda it: it if isinstance(it, str) else ""
 )
+CHANNELS_LAST = torch.channels_last
 SIDES = st.integers(8, 70)
 SHAPES = st.tuples(st.sampled_from([1, 3]), SIDES, SIDES)
 # square and oblong, odd and even, one halving and several
@@ -195,6 +198,52 @@ def test_the_last_pixel_of_an_odd_side_is_the_one_beside_it():
 
 
 # -- spectrogram ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+@each_convolutional
+def test_a_norm_and_its_nonlinearity_are_what_they_are_one_by_one(net, name, norm, training):
+    torch.manual_seed(0)
+    together = net[name]((3, 17, 24), norm=norm).train(training).to(memory_format=CHANNELS_LAST)
+    alone = copy.deepcopy(together)
+    for layers in [part for part in alone.modules() if isinstance(part, MapLayers)]:
+        layers.forward = lambda x, layers=layers: nn.Sequential.forward(layers, x)
+    given = torch.rand(4, 3, 17, 24) if net is ENCODERS else torch.randn(4, 5)
+    found = {}
+    for one in (together, alone):
+        for low in (False, True):
+            one.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                out = one(given).double()
+            out.square().sum().backward()
+            grads = [p.grad.double().clone() for p in one.parameters()]
+            found[one, low] = [out.detach(), *grads, *(b.double().clone() for b in one.buffers())]
+    for own, other in zip(found[together, False], found[alone, False], strict=True):
+        assert (own - other).norm() <= 1e-5 * other.norm()
+    # few channels make a few values of bfloat16 weigh much: over all tensors, not in each
+    errors = [
+        sum(
+            float((low - right).norm() / (right.norm() + 1e-9))
+            for low, right in zip(*both, strict=True)
+        )
+        for both in ((found[one, True], found[alone, False]) for one in (together, alone))
+    ]
+    assert errors[0] < 2.5 * errors[1] + 0.02
+
+
+@pytest.mark.parametrize("options", [{"momentum": None}, {"track_running_stats": False}, {}])
+def test_a_batch_norm_keeps_statistics_as_torchs(options):
+    own, torchs = BatchNorm2d(3, **options), nn.BatchNorm2d(3, **options)
+    for seed in range(3):
+        x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
+        assert torch.equal(own(x), torchs(x))
+        assert torch.equal(own(x, 0.2), nn.functional.leaky_relu(torchs(x), 0.2))
+    states = own.state_dict(), torchs.state_dict()
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    with pytest.raises(ValueError, match="expected 4D"):
+        own(torch.ones(4, 3))
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from genzoo_rwae_plugins.frames.halving import BatchNorm2d
 from genzoo_rwae_plugins.penalties.mmd import mmd
 from torch import Tensor, nn
 
@@ -48,16 +49,26 @@ class Both:
 
 
 def batch_norm_apart(ranks: Ranks) -> float:
-    """How far BatchNorm over ranks is from that of the whole batch, in all that it gives."""
+    """How far BatchNorm over ranks is from that of the whole batch, in all that it gives.
+
+    Torch's, and that which makes a leaky ReLU as well.
+    """
+    plain = _batch_norm_apart(ranks, nn.BatchNorm1d, (10, 2, 5))
+    return max(plain, _batch_norm_apart(ranks, BatchNorm2d, (10, 2, 5, 1), 0.2))
+
+
+def _batch_norm_apart(
+    ranks: Ranks, made: Callable[[int], nn.Module], shape: tuple[int, ...], *given: float
+) -> float:
     generator = torch.Generator().manual_seed(0)
-    x_BCN = 3.0 + torch.randn(10, 2, 5, generator=generator)
-    slope_BCN = torch.randn(10, 2, 5, generator=generator)
+    x_BCN = 3.0 + torch.randn(shape, generator=generator)
+    slope_BCN = torch.randn(shape, generator=generator)
     rows = RowShares(ranks, 10).rows
     found = []
     for x, slope, alone in ((x_BCN, slope_BCN, True), (x_BCN[rows], slope_BCN[rows], False)):
-        layer, x = nn.BatchNorm1d(2), x.clone().requires_grad_()
+        layer, x = made(2), x.clone().requires_grad_()
         with contextlib.nullcontext() if alone else normalised_over_ranks(layer, ranks):
-            out = layer(x)
+            out = layer(x, *given)
         (out.square() * slope).sum().backward()
         cut = rows if alone else slice(None)
         of_weights = [p.grad if alone else ranks.sum(p.grad) for p in layer.parameters()]
