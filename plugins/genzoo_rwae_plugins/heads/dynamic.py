@@ -5,7 +5,8 @@ Shapes: B batch, T time, H features, D code width, S state, G = 4 S gates, I = D
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
 from genzoo_rwae_kernels.precision import outside_autocast
@@ -18,6 +19,9 @@ from genzoo_rwae.components import dynamic_head, hookimpl
 from genzoo_rwae_plugins.heads.posterior import LogVariance, Posterior, posterior_layer
 
 __all__ = ["LstmHead"]
+
+_Stepped = Callable[[int, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""The number of a step, the code before it and the LSTM's state, [B, S] twice, to the next one."""
 
 
 @dynamic_head("lstm")
@@ -58,18 +62,15 @@ class LstmHead(nn.Module):
         self, features_BTH: Tensor, lengths_B: Tensor, draw: Draw
     ) -> tuple[Tensor, DiagonalGaussian]:
         """[B, T, H] to a path [B, T, D] and its laws [B, T, D]."""
-        weight_ih = self.cell.weight_ih
-        of_features, of_code = weight_ih[:, : -self.size], weight_ih[:, -self.size :]
-        # all steps at once; what is left to each is small, and casts would take longer than it
-        gates_BTG = linear(features_BTH, of_features, self.cell.bias_ih + self.cell.bias_hh)
-        with outside_autocast(features_BTH.device):
-            weight_IG = torch.cat([of_code, self.cell.weight_hh], 1).t()
-            z_BD = weight_IG.new_zeros(len(features_BTH), self.size)
-            h_BS = cell_BS = weight_IG.new_zeros(len(features_BTH), self.cell.hidden_size)
+        by_parts = _by_parts(features_BTH.device)
+        # casts of what is left to a step would take longer than the step
+        with outside_autocast(features_BTH.device) if by_parts else nullcontext():
+            stepped = self._by_parts(features_BTH) if by_parts else self._whole(features_BTH)
+            z_BD = self.cell.weight_hh.new_zeros(len(features_BTH), self.size)
+            h_BS = cell_BS = z_BD.new_zeros(len(features_BTH), self.cell.hidden_size)
             path, laws = [], []
-            for gates_BG in gates_BTG.to(weight_IG.dtype).unbind(1):
-                seen_BI = torch.cat([z_BD.to(weight_IG.dtype), h_BS], 1)
-                h_BS, cell_BS = _stepped(gates_BG.addmm(seen_BI, weight_IG), cell_BS)
+            for step in range(features_BTH.shape[1]):
+                h_BS, cell_BS = stepped(step, z_BD, h_BS, cell_BS)
                 law: DiagonalGaussian = self.law(h_BS)
                 z_BD = draw(law)
                 path.append(z_BD)
@@ -78,8 +79,39 @@ class LstmHead(nn.Module):
         log_variance_BTD = torch.stack([law.log_variance for law in laws], 1)
         return torch.stack(path, 1), DiagonalGaussian(mean_BTD, log_variance_BTD)
 
+    def _whole(self, features_BTH: Tensor) -> _Stepped:
+        """torch's cell, which is a single kernel on a GPU."""
 
-def _stepped(gates_BG: Tensor, cell_BS: Tensor) -> tuple[Tensor, Tensor]:
+        def stepped(step: int, z_BD: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:
+            features_BH = features_BTH[:, step]
+            seen = torch.cat([features_BH, z_BD.to(features_BH.dtype)], 1)
+            after: tuple[Tensor, Tensor] = self.cell(seen, state)
+            return after
+
+        return stepped
+
+    def _by_parts(self, features_BTH: Tensor) -> _Stepped:
+        """What features make of the gates for all steps at once; a step adds what is left."""
+        weight_ih, bias_G = self.cell.weight_ih, self.cell.bias_ih + self.cell.bias_hh
+        gates_BTG = linear(features_BTH, weight_ih[:, : -self.size], bias_G)
+        weight_IG = torch.cat([weight_ih[:, -self.size :], self.cell.weight_hh], 1).t()
+        gates = gates_BTG.to(weight_IG.dtype).unbind(1)
+
+        def stepped(
+            step: int, z_BD: Tensor, h_BS: Tensor, cell_BS: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            seen_BI = torch.cat([z_BD.to(weight_IG.dtype), h_BS], 1)
+            return _state(gates[step].addmm(seen_BI, weight_IG), cell_BS)
+
+        return stepped
+
+
+def _by_parts(device: torch.device) -> bool:
+    """Whether a few products take longer than the launch of a kernel."""
+    return device.type == "cpu"
+
+
+def _state(gates_BG: Tensor, cell_BS: Tensor) -> tuple[Tensor, Tensor]:
     """The state of an LSTM after a step, and its cell."""
     taken_BS, kept_BS, new_BS, shown_BS = gates_BG.chunk(4, 1)
     cell_BS = kept_BS.sigmoid() * cell_BS + taken_BS.sigmoid() * new_BS.tanh()

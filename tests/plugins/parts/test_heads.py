@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from genzoo_rwae_plugins.heads import dynamic
 from genzoo_rwae_plugins.heads.attention import AttentionHead
 from genzoo_rwae_plugins.heads.dynamic import LstmHead
 from genzoo_rwae_plugins.heads.factorised import FactorisedHead
@@ -79,6 +80,25 @@ def test_bidirectional_head_gives_what_each_sequence_gives_alone(features):
     for row, length in enumerate(lengths.tolist()):
         alone = head(features[row : row + 1, :length], torch.tensor([length])).mean
         torch.testing.assert_close(together[row], alone[0])
+
+
+@pytest.mark.parametrize("low", [False, True], ids=["float32", "bfloat16"])
+def test_a_step_by_parts_is_that_of_torchs_cell(features, low, monkeypatch):
+    head, found = LstmHead(6, 2, hidden=4), []
+    for by_parts in (True, False):  # as on a CPU, and as on a GPU
+        monkeypatch.setattr(dynamic, "_by_parts", lambda device, by_parts=by_parts: by_parts)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            path, law = head(features, FULL, draw_mean)
+        value = path.float().square().sum() + law.log_variance.float().sum()
+        found.append([path.float(), *torch.autograd.grad(value, list(head.parameters()))])
+    close = {True: {"rtol": 0.05, "atol": 0.05}, False: {"rtol": 1e-4, "atol": 1e-6}}[low]
+    for own, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(own, torchs, **close)
+
+
+def test_a_cpu_steps_by_parts_and_a_gpu_does_not():
+    assert dynamic._by_parts(torch.device("cpu"))
+    assert not dynamic._by_parts(torch.device("cuda"))
 
 
 def test_dynamic_code_sees_no_later_feature(features):
