@@ -63,9 +63,9 @@ class LstmHead(nn.Module):
     ) -> tuple[Tensor, DiagonalGaussian]:
         """[B, T, H] to a path [B, T, D] and its laws [B, T, D]."""
         by_parts = _by_parts(features_BTH.device)
+        stepped = self._by_parts(features_BTH) if by_parts else self._whole(features_BTH)
         # casts of what is left to a step would take longer than the step
         with outside_autocast(features_BTH.device) if by_parts else nullcontext():
-            stepped = self._by_parts(features_BTH) if by_parts else self._whole(features_BTH)
             z_BD = self.cell.weight_hh.new_zeros(len(features_BTH), self.size)
             h_BS = cell_BS = z_BD.new_zeros(len(features_BTH), self.cell.hidden_size)
             path, laws = [], []
