@@ -3,15 +3,16 @@
 Shapes: N maps, C channels, H W a map, P = H·W places, G groups, n some of the maps, S what is
 normalised: N·G groups, or C channels of the whole batch.
 
-On a CPU in bfloat16, channels-last, both are compiled code where there is a compiler
-(`genzoo_rwae_kernels.fused`): two passes in place of torch's three or four, 0.4 ms in place of 1.6
-for 64 maps of 16 x 32 x 32 by batch, there and back, and 0.5 in place of 2.6 for 128 maps of
-32 x 16 x 16 in 8 groups (one core of Zen 5, torch 2.13).
+On a CPU, in bfloat16 or float32, maps that are channels-last go through compiled code where there
+is a compiler (`genzoo_rwae_kernels.fused`), in two passes there and two back: in bfloat16 0.4 ms in
+place of 1.6 for 64 maps of 16 x 32 x 32 by batch, there and back, and 0.5 in place of 2.6 for 128
+maps of 32 x 16 x 16 in 8 groups; in float32 0.3 in place of 1.6, and 0.4 in place of 1.8 (one core
+of Zen 5, torch 2.13).
 
-Without one, in a small map a group is C / G numbers at every place. Where they are too few for a
-vector, torch's own goes through them one by one. Here a few maps at a time are widened to float32,
-and every operation runs over all channels, and no large buffer is touched: 13 ms in place of 34
-for 256 maps of 48 x 16 x 16 in 8 groups, there and back (one core of Zen 4, torch 2.13).
+Without one, in bfloat16: in a small map a group is C / G numbers at every place. Where they are too
+few for a vector, torch's own goes through them one by one. Here a few maps at a time are widened to
+float32, and every operation runs over all channels, and no large buffer is touched: 13 ms in place
+of 34 for 256 maps of 48 x 16 x 16 in 8 groups, there and back (one core of Zen 4, torch 2.13).
 """
 
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from genzoo_rwae_kernels.fused.normalised import NORMALISED, How
 
 __all__ = ["batch_norm", "group_norm"]
 
+_COMPILED = (torch.bfloat16, torch.float32)
 _SMALL = 1024  # places of a map from which on torch's own works with whole vectors of channels
 _FEW = 16  # channels of a group from which on torch's own has whole vectors of bfloat16
 _AT_ONCE = 2**18  # values: 1 MB in float32, which stays in a core's cache
@@ -45,9 +47,9 @@ def group_norm(
 ) -> Tensor:
     """(x − mean) / √(variance + ε) · weight + bias, mean and variance of a group in its map.
 
-    The result has the dtype and the layout of x. It is torch's own but for bfloat16 maps that are
-    channels-last and on a CPU, for which it is computed in float32: where there is a C++ compiler,
-    and without one for small maps with few channels in a group.
+    The result has the dtype and the layout of x. It is torch's own but for bfloat16 and float32
+    maps that are channels-last and on a CPU, for which it is computed in float32: where there is a
+    C++ compiler, and without one for small bfloat16 maps with few channels in a group.
 
     Args:
         x_NCHW: [N, C, H, W].
@@ -91,8 +93,8 @@ def batch_norm(
     """(x − mean) / √(variance + ε) · weight + bias, mean and variance of a channel in the batch.
 
     As in training. The result has the dtype and the layout of x. It is torch's own but for bfloat16
-    maps that are channels-last and on a CPU with a C++ compiler, for which it is computed in
-    float32.
+    and float32 maps that are channels-last and on a CPU with a C++ compiler, for which sums are of
+    float32 and float64.
 
     Args:
         x_NCHW: [N, C, H, W].
@@ -132,7 +134,7 @@ def batch_norm(
 
 
 def _is_compiled(x_NCHW: Tensor, weight_C: Tensor, bias_C: Tensor) -> bool:
-    if x_NCHW.dim() != 4 or x_NCHW.dtype != torch.bfloat16 or x_NCHW.numel() == 0:
+    if x_NCHW.dim() != 4 or x_NCHW.dtype not in _COMPILED or x_NCHW.numel() == 0:
         return False
     given = (x_NCHW, weight_C, bias_C)
     if not all(t.is_cpu for t in given) or torch.compiler.is_compiling():

@@ -107,6 +107,22 @@ def test_value_and_gradients_are_those_of_float64_but_for_one_rounding(
         assert error < 1.2 * their_error + 1e-6, name
 
 
+@pytest.mark.parametrize("slope", SLOPES)
+@pytest.mark.parametrize(("N", "C", "G", "H", "W"), GROUPS + BATCHES)
+def test_float32_is_at_least_as_near_to_float64_as_torchs(
+    compiled: None, N: int, C: int, G: int, H: int, W: int, slope: float
+) -> None:
+    x, g = (maps((N, C, H, W), seed).float() for seed in (0, 2))
+    found = results(ours(G, slope), x, g, torch.float32, torch.float32)
+    exact = results(torchs(G, slope), x, g, torch.float64, torch.float64)
+    theirs = results(torchs(G, slope), x, g, torch.float32, torch.float32)
+    for own, wanted, other in zip(found, exact, theirs, strict=True):
+        assert own.dtype == other.dtype
+        error, their_error = ((t.double() - wanted).norm() / wanted.norm() for t in (own, other))
+        assert error < 2 * their_error + 3e-6
+        assert error < 1e-5
+
+
 @pytest.mark.parametrize("mean", [30.0, -300.0])
 @pytest.mark.parametrize(("N", "C", "G", "H", "W"), [(3, 12, 4, 5, 3), (5, 17, 0, 9, 9)])
 def test_maps_far_from_zero_lose_nothing(
@@ -154,7 +170,7 @@ def test_large_maps_are_shared_by_threads(compiled: None, monkeypatch: pytest.Mo
     asked = []
     monkeypatch.setattr("genzoo_rwae_kernels.fused.normalised.torch.get_num_threads", lambda: 4)
     code = NORMALISED.load()
-    monkeypatch.setattr(code, "_forward", lambda *given: asked.append(given[9]) or 0)
+    monkeypatch.setattr(code, "_forward", lambda *given: asked.append(given[10]) or 0)
     weight, bias = affine(16)
     for count in (1, 64, 128, 1024):
         code(torch.empty(count, 16, 32, 32, dtype=torch.bfloat16), weight, bias, How(0, 1e-5, 1.0))
@@ -222,10 +238,18 @@ def test_other_vector_widths(
 @pytest.mark.parametrize(
     ("right", "wrong", "said"),
     [
-        ("z > 0.0f ? value : value * slope", "value", "maps of 0 groups"),
-        ("squares[c] * share - own * own", "squares[c] * share", "maps of 0 groups"),
-        ("products[c] *= rate", "products[c] *= 1.0", "gradient of x of 0 groups"),
-        ("weight += tallies", "weight -= tallies", "of weight of 0 groups"),
+        ("z > 0.0f ? value : value * slope", "value", "maps of 0 groups in torch.bfloat16"),
+        (
+            "squares[c] * share - own * own",
+            "squares[c] * share",
+            "maps of 0 groups in torch.bfloat16",
+        ),
+        (
+            "products[c] *= rate",
+            "products[c] *= 1.0",
+            "gradient of x of 0 groups in torch.bfloat16",
+        ),
+        ("total[i] += tallies.of(section, 0)[i]", "total[i] *= 2", "of weight of 3 groups"),
     ],
 )
 def test_a_bad_build_disables_itself(
@@ -239,22 +263,24 @@ def test_a_bad_build_disables_itself(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(NORMALISED, "_found", None)
     monkeypatch.setattr(NORMALISED, "source", source)
-    assert f"{said}: off by" in NORMALISED.why_not()
+    assert said in NORMALISED.why_not()
+    assert "off by" in NORMALISED.why_not()
 
 
 @pytest.mark.parametrize(
     "x",
     [
-        torch.rand(2, 8, 4, 4).contiguous(memory_format=torch.channels_last),
+        torch.rand(2, 8, 4, 4).double().contiguous(memory_format=torch.channels_last),
+        torch.rand(2, 8, 4, 4),
         torch.rand(2, 8, 4, 4).bfloat16(),
         torch.rand(2, 8, 9).bfloat16(),
     ],
-    ids=["float32", "channels first", "vectors"],
+    ids=["float64", "float32 channels first", "channels first", "vectors"],
 )
 @pytest.mark.parametrize("groups", [4, 0])
 def test_other_input_is_torchs_to_the_bit(x: Tensor, groups: int) -> None:
-    found = ours(groups, 0.2, 1e-3)(x, *affine(8))
-    assert torch.equal(found, torchs(groups, 0.2, 1e-3)(x, *affine(8)))
+    given = [t.to(torch.promote_types(x.dtype, torch.float32)) for t in affine(8)]
+    assert torch.equal(ours(groups, 0.2, 1e-3)(x, *given), torchs(groups, 0.2, 1e-3)(x, *given))
 
 
 @pytest.mark.parametrize("groups", [1, 0])

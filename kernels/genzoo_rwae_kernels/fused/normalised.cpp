@@ -19,6 +19,7 @@
 #include <cstring>
 #include <new>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -435,28 +436,30 @@ void backward(const Maps& maps, const T* x, const T* g, const Affine& affine, in
             draw_gradients(maps, x + at, g + at, sections.places(part), affine.slope, desk,
                            dx + at);
         });
+    double* total = tallies.of(0, 0);
+    for (int64_t section = 1; section < maps.sections(); ++section)
+        for (int64_t i = 0; i < 2 * maps.C; ++i) total[i] += tallies.of(section, 0)[i];
     for (int64_t c = 0; c < maps.C; ++c) {
-        double weight = 0.0, bias = 0.0;
-        for (int64_t section = 0; section < maps.sections(); ++section) {
-            bias += tallies.of(section, 0)[c];
-            weight += tallies.of(section, 0)[maps.C + c];
-        }
-        d_weight[c] = static_cast<float>(weight), d_bias[c] = static_cast<float>(bias);
+        d_bias[c] = static_cast<float>(total[c]);
+        d_weight[c] = static_cast<float>(total[maps.C + c]);
     }
 }
 
 }  // namespace
 
-// Maps [N, P, C] in bfloat16, normalised in groups of channels, or over the batch where G is 0; mean and
-// variance: [N, G], or [C].
+// Maps [N, P, C] in bfloat16, or in float32 where `wide` is not 0; normalised in groups of channels,
+// or over the batch where G is 0; mean and variance: [N, G], or [C].
 // Returns 0; 1 where memory ran out.
 extern "C" __attribute__((visibility("default"))) int genzoo_normalised(
-    int64_t N, int64_t P, int64_t C, int64_t G, const uint16_t* x, const float* weight,
-    const float* bias, float eps, float slope, int threads, float* mean, float* variance,
-    uint16_t* y) {
+    int wide, int64_t N, int64_t P, int64_t C, int64_t G, const void* x, const float* weight,
+    const float* bias, float eps, float slope, int threads, float* mean, float* variance, void* y) {
     try {
-        forward(Maps{N, P, C, G}, x, Affine{weight, bias, eps, slope}, threads,
-                Statistics{mean, variance}, y);
+        const auto run = [&](auto* to) {
+            using T = std::remove_pointer_t<decltype(to)>;
+            forward(Maps{N, P, C, G}, static_cast<const T*>(x), Affine{weight, bias, eps, slope},
+                    threads, Statistics{mean, variance}, to);
+        };
+        wide ? run(static_cast<float*>(y)) : run(static_cast<uint16_t*>(y));
         return 0;
     } catch (const std::bad_alloc&) {
         return 1;
@@ -465,12 +468,17 @@ extern "C" __attribute__((visibility("default"))) int genzoo_normalised(
 
 // The gradients of x, weight and bias, from that of y.
 extern "C" __attribute__((visibility("default"))) int genzoo_normalised_gradients(
-    int64_t N, int64_t P, int64_t C, int64_t G, const uint16_t* x, const uint16_t* g,
+    int wide, int64_t N, int64_t P, int64_t C, int64_t G, const void* x, const void* g,
     const float* weight, const float* bias, float eps, float slope, int threads, float* mean,
-    float* variance, uint16_t* dx, float* d_weight, float* d_bias) {
+    float* variance, void* dx, float* d_weight, float* d_bias) {
     try {
-        backward(Maps{N, P, C, G}, x, g, Affine{weight, bias, eps, slope}, threads,
-                 Statistics{mean, variance}, dx, d_weight, d_bias);
+        const auto run = [&](auto* to) {
+            using T = std::remove_pointer_t<decltype(to)>;
+            backward(Maps{N, P, C, G}, static_cast<const T*>(x), static_cast<const T*>(g),
+                     Affine{weight, bias, eps, slope}, threads, Statistics{mean, variance}, to,
+                     d_weight, d_bias);
+        };
+        wide ? run(static_cast<float*>(dx)) : run(static_cast<uint16_t*>(dx));
         return 0;
     } catch (const std::bad_alloc&) {
         return 1;

@@ -1,4 +1,4 @@
-"""Normalisation of channels-last maps and the leaky ReLU after it, in compiled code, in bfloat16.
+"""Normalisation of channels-last maps and the leaky ReLU after it, in compiled code.
 
 Shapes: N maps, C channels, H W a map, G groups, S what is normalised: N · G groups, or C channels
 of the whole batch.
@@ -7,6 +7,7 @@ of the whole batch.
 from __future__ import annotations
 
 import ctypes
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class How(NamedTuple):
 
 
 class Made(NamedTuple):
-    """Maps [N, C, H, W] in bfloat16; mean and variance [S] of what came in, float32."""
+    """Maps [N, C, H, W] in the dtype of x; mean and variance [S] of what came in, float32."""
 
     y_NCHW: Tensor
     mean_S: Tensor
@@ -44,7 +45,7 @@ class Made(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Of maps, in bfloat16, of weight and of bias, float32."""
+    """Of maps, in their dtype, of weight and of bias, float32."""
 
     x_NCHW: Tensor
     weight_C: Tensor
@@ -54,8 +55,8 @@ class Gradients(NamedTuple):
 class Normalised:
     """The functions of a compiled library.
 
-    Maps are bfloat16, channels-last and on the CPU, weights and biases float32. Nothing carries a
-    graph. The result does not depend on the number of threads.
+    Maps are bfloat16 or float32, all of one dtype, channels-last and on the CPU, weights and biases
+    float32. Nothing carries a graph. The result does not depend on the number of threads.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
@@ -67,7 +68,7 @@ class Normalised:
         self._forward = library.genzoo_normalised
         self._backward = library.genzoo_normalised_gradients
         whole, real, where = ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
-        sizes, how = (whole,) * 4, (real, real, ctypes.c_int)
+        sizes, how = (ctypes.c_int, *(whole,) * 4), (real, real, ctypes.c_int)
         for function, given, made in ((self._forward, 3, 3), (self._backward, 4, 5)):
             function.restype = ctypes.c_int
             function.argtypes = [*sizes, *(where,) * given, *how, *(where,) * made]
@@ -120,9 +121,9 @@ class Normalised:
         return Gradients(d_x_NCHW, d_weight_C, d_bias_C)
 
 
-def _sizes(x_NCHW: Tensor, how: How) -> tuple[int, int, int, int]:
+def _sizes(x_NCHW: Tensor, how: How) -> tuple[int, int, int, int, int]:
     N, C, H, W = x_NCHW.shape
-    return N, H * W, C, how.groups
+    return x_NCHW.dtype == torch.float32, N, H * W, C, how.groups
 
 
 def _threads(x_NCHW: Tensor) -> int:
@@ -137,13 +138,13 @@ def _check(code: int, x_NCHW: Tensor) -> None:
 def _wrong(normalised: Normalised) -> str:
     """What the library gets wrong on small maps that fill no whole vectors; empty if nothing."""
     N, C, H, W = 3, 6, 7, 5
-    x_NCHW, g_NCHW = (
+    maps = [
         rearrange(numbers.reshape(N, H, W, C).bfloat16(), "n h w c -> n c h w")
         for numbers in ((0.7 * numbered(N * C * H * W)).sin() + 0.5, numbered(N * C * H * W).cos())
-    )
+    ]
     weight_C, bias_C = 1.0 + 0.1 * numbered(C), 0.3 * numbered(C).sin()
-    for groups in (0, 3):
-        how = How(groups, 1e-3, 0.2)
+    for groups, dtype in product((0, 3), (torch.bfloat16, torch.float32)):
+        how, (x_NCHW, g_NCHW) = How(groups, 1e-3, 0.2), (of.to(dtype) for of in maps)
         made = normalised(x_NCHW, weight_C, bias_C, how, threads=2)
         found = normalised.gradients(
             g_NCHW, x_NCHW, weight_C, bias_C, made.mean_S, made.variance_S, how, threads=2
@@ -155,7 +156,7 @@ def _wrong(normalised: Normalised) -> str:
         for name, got, right in zip(names, (*made, *found), (*wanted, *gradients), strict=True):
             error = float((got - right.detach()).norm() / right.detach().norm())
             if not error < (2.0**-8 if got.dtype == torch.bfloat16 else 1e-5):
-                return f"{name} of {groups} groups: off by {error:.1e}"
+                return f"{name} of {groups} groups in {dtype}: off by {error:.1e}"
     return ""
 
 
