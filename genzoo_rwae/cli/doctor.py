@@ -32,6 +32,7 @@ def _examine(session: Session) -> dict[str, dict[str, Any]]:
     import torch
     from genzoo_rwae_kernels import Imq, fused, triton_sums
     from genzoo_rwae_kernels.attention import refuses
+    from genzoo_rwae_kernels.fused.normalised import NORMALISED
 
     from genzoo_rwae.provenance import versions
     from genzoo_rwae.training.precision import has_fast_bfloat16
@@ -59,6 +60,10 @@ def _examine(session: Session) -> dict[str, dict[str, Any]]:
         "backends of attention": {
             "sdpa": "plain torch: always there",
             "xformers": refuses(torch.bfloat16, torch.device(device)) or "works here",
+        },
+        "normalisation of maps": {
+            "torch": "always there",
+            "compiled": NORMALISED.why_not() or "works here, on the CPU",
         },
         "data": {
             "GENZOO_DATA": (data if Path(data).is_dir() else f"{data}: no such folder")

@@ -34,6 +34,7 @@ def called(*names: str) -> object:
         (["aten::normal_"], "the rest"),
         (["aten::copy_"], "copies"),
         (["_GroupNormBackward", "aten::copy_"], "normalisation"),
+        (["_NormalisedBackward"], "normalisation"),
         (["ConvolutionBackward0", "aten::convolution_backward"], "convolution"),
         (["_HalvingBackward", "aten::mm"], "convolution"),
         (["penalties", "aten::mm"], "penalties and prices"),

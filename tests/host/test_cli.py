@@ -471,6 +471,15 @@ def test_doctor_says_which_backends_of_attention_there_are_and_what_they_lack(ge
     assert any(words in found["xformers"] for words in ("CUDA", "pip install", "works here"))
 
 
+def test_doctor_says_whether_maps_are_normalised_in_compiled_code(
+    genzoo: Genzoo, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GENZOO_FUSED", "0")
+    found = json.loads(genzoo("doctor", "--json").out)["normalisation of maps"]
+    assert found["torch"] == "always there"
+    assert "GENZOO_FUSED is 0" in found["compiled"]
+
+
 def test_the_schema_is_json_and_is_not_written_over_a_file(genzoo: Genzoo, tmp_path: Path):
     schema = json.loads(genzoo("schema").out)
     assert schema["$schema"].startswith("https://json-schema.org/")
