@@ -40,7 +40,7 @@ def _forward(layer: BatchNorm, ranks: Ranks, x_NC: Tensor, slope: float = 1.0) -
     """As the layer's own, of which some make a leaky ReLU as well: `slope` below 0, 1: none."""
     own = type(layer).forward
     normed_NC = _normed(layer, ranks, x_NC) if layer.training else own(layer, x_NC)
-    return normed_NC if slope == 1.0 else leaky_relu(normed_NC, slope)
+    return normed_NC if slope == 1.0 else leaky_relu(normed_NC, slope, inplace=slope >= 0.0)
 
 
 def _normed(layer: BatchNorm, ranks: Ranks, x_NC: Tensor) -> Tensor:

@@ -85,9 +85,9 @@ def has_fast_bfloat16(device: str) -> bool:
     """Whether bfloat16 pays on the device.
 
     On a GPU that multiplies it in hardware it halves memory and is faster where batches are large;
-    small ones it makes a sixth slower (docs/performance/gpu.md). CPUs that name it among their
-    instructions were measured at 2.2 times float32 (Zen 5) and at 0.7 times (a Xeon without AMX):
-    so it is tried.
+    small ones it makes a sixth to a quarter slower (docs/performance/gpu.md). CPUs that name it
+    among their instructions were measured at 2.2 times float32 (Zen 5) and at 0.7 times (a Xeon
+    without AMX): so it is tried.
     """
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -38,8 +38,8 @@ _AT_ONCE = 2**18  # values: 1 MB in float32, which stays in a core's cache
 def group_norm(
     x_NCHW: Tensor,
     groups: int,
-    weight_C: Tensor,
-    bias_C: Tensor,
+    weight_C: Tensor | None,
+    bias_C: Tensor | None,
     /,
     *,
     eps: float = 1e-5,
@@ -54,8 +54,8 @@ def group_norm(
     Args:
         x_NCHW: [N, C, H, W].
         groups: G, which divides C.
-        weight_C: [C].
-        bias_C: [C].
+        weight_C: [C]; None: 1.
+        bias_C: [C]; None: 0.
         eps: ε, on the variance.
         slope: of a leaky ReLU after it, below 0; 1: none.
 
@@ -70,9 +70,11 @@ def group_norm(
         >>> torch.allclose(y.float(), torch.nn.functional.group_norm(x.float(), 3), atol=0.02)
         True
     """
-    if _is_compiled(x_NCHW, weight_C, bias_C) and x_NCHW.shape[1] % groups == 0:
+    divides = groups > 0 and x_NCHW.shape[1] % groups == 0
+    if divides and _is_compiled(x_NCHW, weight_C, bias_C):
         return _normalised(x_NCHW, weight_C, bias_C, How(groups, eps, slope))[0]
-    if not _is_worth_it(x_NCHW, groups):
+    plain = weight_C is not None and bias_C is not None and _is_plain(x_NCHW, weight_C, bias_C)
+    if not divides or not plain or not _is_worth_it(x_NCHW, groups):
         return _rectified(torch_group_norm(x_NCHW, groups, weight_C, bias_C, eps), slope)
     y_NCHW: Tensor = _GroupNorm.apply(x_NCHW, groups, weight_C, bias_C, eps)  # type: ignore[no-untyped-call]
     return _rectified(y_NCHW, slope)
@@ -82,8 +84,8 @@ def batch_norm(
     x_NCHW: Tensor,
     running_mean_C: Tensor | None,
     running_variance_C: Tensor | None,
-    weight_C: Tensor,
-    bias_C: Tensor,
+    weight_C: Tensor | None,
+    bias_C: Tensor | None,
     /,
     *,
     momentum: float = 0.1,
@@ -100,8 +102,8 @@ def batch_norm(
         x_NCHW: [N, C, H, W].
         running_mean_C: [C], moved in place towards the batch's mean; None: not kept.
         running_variance_C: [C], likewise, towards the variance with N·H·W − 1 below.
-        weight_C: [C].
-        bias_C: [C].
+        weight_C: [C]; None: 1.
+        bias_C: [C]; None: 0.
         momentum: share of the batch in the running statistics.
         eps: ε, on the variance.
         slope: of a leaky ReLU after it, below 0; 1: none.
@@ -133,15 +135,31 @@ def batch_norm(
     return y_NCHW
 
 
-def _is_compiled(x_NCHW: Tensor, weight_C: Tensor, bias_C: Tensor) -> bool:
+def _is_compiled(x_NCHW: Tensor, weight_C: Tensor | None, bias_C: Tensor | None) -> bool:
+    """Whether compiled code does it; torch's own says what is wrong with anything else."""
+    if weight_C is None or bias_C is None or not _is_plain(x_NCHW, weight_C, bias_C):
+        return False
     if x_NCHW.dim() != 4 or x_NCHW.dtype not in _COMPILED or x_NCHW.numel() == 0:
         return False
-    given = (x_NCHW, weight_C, bias_C)
-    if not all(t.is_cpu for t in given) or torch.compiler.is_compiling():
+    per_channel = (weight_C, bias_C)
+    if not all(t.dtype == torch.float32 and t.is_contiguous() for t in per_channel):
         return False
-    if not all(t.dtype == torch.float32 and t.is_contiguous() for t in given[1:]):
+    if not all(t.shape == x_NCHW.shape[1:2] for t in per_channel):
         return False
-    return x_NCHW.is_contiguous(memory_format=torch.channels_last) and not NORMALISED.why_not()
+    return x_NCHW.is_contiguous(memory_format=torch.channels_last) and NORMALISED.works()
+
+
+def _is_plain(*tensors: Tensor) -> bool:
+    """Whether they are numbers in main memory, and nobody traces what is done to them."""
+    if torch.compiler.is_compiling() or torch._C._is_tracing():
+        return False
+    if torch._C._len_torch_dispatch_stack() > 0:
+        return False
+    kinds = (Tensor, torch.nn.Parameter)
+    return all(
+        type(t) in kinds and t.is_cpu and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+        for t in tensors
+    )
 
 
 def _normalised(x_NCHW: Tensor, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,7 +188,8 @@ class _Normalised(torch.autograd.Function):
     def forward(
         ctx: Any, x_NCHW: Tensor, weight_C: Tensor, bias_C: Tensor, how: How
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y_NCHW, mean_S, variance_S = NORMALISED.load()(x_NCHW, weight_C, bias_C, how)
+        ctx.code = NORMALISED.load()
+        y_NCHW, mean_S, variance_S = ctx.code(x_NCHW, weight_C, bias_C, how)
         ctx.save_for_backward(x_NCHW, weight_C, bias_C, mean_S, variance_S)
         ctx.how = how
         ctx.mark_non_differentiable(mean_S, variance_S)
@@ -194,14 +213,19 @@ class _Normalised(torch.autograd.Function):
             return *_torchs(own, g_NCHW, x_NCHW, weight_C, bias_C), None
         g_NCHW = g_NCHW.to(x_NCHW.dtype).contiguous(memory_format=torch.channels_last)
         given = (g_NCHW, x_NCHW, weight_C, bias_C, mean_S, variance_S, how)
-        return *NORMALISED.load().gradients(*given), None
+        return *ctx.code.gradients(*given), None
 
 
 def _torchs(norm: Any, g_NCHW: Tensor, *given: Tensor) -> list[Tensor | None]:
-    """Gradients of what was given that have gradients themselves."""
-    of = [t for t in given if t.requires_grad]
-    found = iter(torch.autograd.grad(norm(*given), of, g_NCHW, create_graph=True))
-    return [next(found) if t.requires_grad else None for t in given]
+    """Gradients of what was given that have gradients themselves.
+
+    With respect to aliases: what was given may depend on each other, and the engine that asks goes
+    those ways itself.
+    """
+    aliases = [t.view_as(t) for t in given]
+    of = [t for t in aliases if t.requires_grad]
+    found = iter(torch.autograd.grad(norm(*aliases), of, g_NCHW, create_graph=True))
+    return [next(found) if t.requires_grad else None for t in aliases]
 
 
 class _GroupNorm(torch.autograd.Function):

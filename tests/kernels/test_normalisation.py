@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from genzoo_rwae_kernels import batch_norm, group_norm
 from genzoo_rwae_kernels.fused import build
 from genzoo_rwae_kernels.fused.normalised import NORMALISED, How
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import batch_norm as torch_batch_norm
 from torch.nn.functional import group_norm as torch_group_norm
 from torch.nn.functional import leaky_relu
@@ -208,18 +211,109 @@ def test_what_is_no_number_stays_none(compiled: None, groups: int) -> None:
     assert not y.isfinite().all()
 
 
-def test_a_graph_that_is_compiled_has_torchs_own(
+@pytest.mark.parametrize("groups", [0, 4])
+def test_what_is_traced_or_transformed_has_torchs_own(compiled: None, groups: int) -> None:
+    x, given = maps((4, 12, 5, 5)), affine(12)
+    own = torchs(groups)(x, *given)
+
+    def traced(x: Tensor) -> Tensor:
+        return ours(groups)(x, *given)
+
+    with patch.object(NORMALISED, "load", side_effect=AssertionError("compiled code")):
+        with patch.object(torch.compiler, "is_compiling", lambda: True):
+            assert torch.equal(traced(x), own)
+        assert torch.equal(torch.jit.trace(traced, x, check_trace=False)(x), own)
+        assert torch.equal(make_fx(traced)(x)(x), own)
+        with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+            assert traced(fake.from_tensor(x)).shape == x.shape
+        gradient = torch.func.grad(lambda x: traced(x).float().square().sum())(x)
+    assert gradient.shape == x.shape
+
+
+@pytest.mark.parametrize("groups", [0, 4])
+def test_what_does_not_fit_is_refused_in_torchs_words(compiled: None, groups: int) -> None:
+    x, mean = maps((4, 12, 5, 5)), torch.zeros(12)
+    for weight, bias in ((torch.ones(6), torch.zeros(12)), (torch.ones(12), torch.zeros(24))):
+        with pytest.raises(RuntimeError):
+            ours(groups)(x, weight, bias)
+    with pytest.raises(RuntimeError):
+        batch_norm(x, mean[:6], None, *affine(12))
+    for bad in (5, 0, -2):
+        with pytest.raises((RuntimeError, ValueError, ZeroDivisionError)):
+            group_norm(x, bad, *affine(12))
+
+
+@pytest.mark.parametrize("groups", [0, 4])
+def test_without_weights_it_is_torchs(groups: int) -> None:
+    x = maps((4, 12, 5, 5)).float()
+    assert torch.equal(ours(groups)(x, None, None), torchs(groups)(x, None, None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("groups", [0, 4])
+def test_a_gradient_with_a_graph_is_the_one_without(compiled: None, groups: int) -> None:
+    """Of a norm that is used twice, and whose weight depends on what it normalises."""
+    x = maps((4, 12, 5, 5)).float()
+    found = []
+    for with_graph in (False, True):
+        leaves = [t.clone().requires_grad_() for t in (x, *affine(12))]
+        y = ours(groups, 0.2)(leaves[0], *leaves[1:])
+        y = ours(groups, 0.2)(y, leaves[1] + y.mean((0, 2, 3)), leaves[2])
+        found.append(torch.autograd.grad(y.square().sum(), leaves, create_graph=with_graph))
+    for plain, graphed in zip(*found, strict=True):
+        assert torch.allclose(plain, graphed, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+
+
+@pytest.mark.parametrize("far", [30.0, 300.0, 1e5])
+@pytest.mark.parametrize("groups", [0, 4])
+def test_a_first_place_that_lies_far_off_costs_no_digits(
+    compiled: None, groups: int, far: float
+) -> None:
+    x = maps((64, 8, 32, 32)).float()
+    x[0, :, 0, 0] = far
+    weight, bias = affine(8)
+    y = ours(groups)(x, weight, bias)
+    wanted = torchs(groups)(x.double(), weight.double(), bias.double())
+    assert (y - wanted).norm() < 1e-6 * max(1.0, far / 1e4) * wanted.norm()
+
+
+def test_the_first_call_may_come_from_within_a_transform(
     compiled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    x = maps((4, 12, 5, 5))
-    assert torch.equal(batch_norm(x, None, None, *affine(12)), torchs(0)(x, *affine(12)))
+    monkeypatch.setattr(NORMALISED, "_found", None)
+    torch.func.grad(lambda x: (x if NORMALISED.works() else 0 * x).sum())(torch.ones(2))
+    assert NORMALISED.why_not() == ""
+
+
+def test_where_it_cannot_be_had_it_is_said_once_and_not_where_it_is_forbidden(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(NORMALISED, "_found", None)
+    monkeypatch.setattr(NORMALISED, "_has_warned", False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("GENZOO_FUSED", "0")
+    assert not NORMALISED.works()
+    assert caplog.text == ""
+    monkeypatch.setenv("GENZOO_FUSED", "1")
+    for _ in range(2):
+        batch_norm(maps((4, 12, 5, 5)), None, None, *affine(12))
+    assert caplog.text.count("normalisation of maps is slower than it could be") == 1
+    assert "no-such-compiler" in caplog.text
+
+
+def test_forbidden_between_the_ways_there_and_back_it_still_goes_back(
+    compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = maps((4, 12, 5, 5)).requires_grad_()
+    y = batch_norm(x, None, None, *affine(12))
+    monkeypatch.setenv("GENZOO_FUSED", "0")
+    assert torch.autograd.grad(y.float().square().sum(), x)[0].isfinite().all()
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86-64")
 @pytest.mark.parametrize(("choice", "needs"), [("-march=x86-64", ""), ("-march=x86-64-v3", "avx2")])
 def test_other_vector_widths(
-    choice: str, needs: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    compiled: None, choice: str, needs: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     if needs not in build._processor():
         pytest.skip(f"this processor has no {needs}")
@@ -253,7 +347,12 @@ def test_other_vector_widths(
     ],
 )
 def test_a_bad_build_disables_itself(
-    right: str, wrong: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    compiled: None,
+    right: str,
+    wrong: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     for file in (NORMALISED.source, *NORMALISED.source.parent.glob("*.hpp")):
         shutil.copy(file, tmp_path)

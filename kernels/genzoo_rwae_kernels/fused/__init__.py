@@ -3,7 +3,8 @@
 Shapes: B batch, N rows of x, M rows of y, D width of a row.
 
 Needs a C++ compiler, once: the code is built for the machine at first use (about five seconds) and
-kept in genzoo-rwae/ in XDG_CACHE_HOME, or in ~/.cache. GENZOO_FUSED=0 switches it off.
+kept in genzoo-rwae/ in XDG_CACHE_HOME, or in ~/.cache. GENZOO_FUSED=0 switches off all code that is
+compiled so, normalisation of maps as well.
 
 float32, on torch.get_num_threads() threads, with O((N + M) D) memory. The result does not depend
 on the number of threads.

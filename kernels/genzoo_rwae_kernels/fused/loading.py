@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 import threading
@@ -20,6 +21,7 @@ __all__ = ["SWITCH", "Compiled", "at", "numbered"]
 SWITCH = "GENZOO_FUSED"
 
 _Code = TypeVar("_Code")
+_log = logging.getLogger("genzoo_rwae_kernels")
 
 
 class Compiled(Generic[_Code]):
@@ -27,6 +29,7 @@ class Compiled(Generic[_Code]):
 
     Args:
         source: a C++ file with an extern "C" interface.
+        what: what it does, for a sentence.
         opened: makes the code callable; may raise AttributeError for a function that is missing.
         wrong: what it gets wrong on a small input, in a sentence; empty if nothing.
     """
@@ -34,10 +37,12 @@ class Compiled(Generic[_Code]):
     def __init__(
         self,
         source: Path,
+        what: str,
         opened: Callable[[ctypes.CDLL], _Code],
         wrong: Callable[[_Code], str],
     ) -> None:
-        self.source, self._opened, self._wrong = source, opened, wrong
+        self.source, self._what, self._opened, self._wrong = source, what, opened, wrong
+        self._has_warned = False
         self._lock = threading.Lock()
         self._found: _Code | str | None = None
 
@@ -60,6 +65,16 @@ class Compiled(Generic[_Code]):
             raise BuildError(self._found)
         return self._found
 
+    def works(self) -> bool:
+        """Whether the code can be had here; where it cannot, the first call warns and says why."""
+        if os.environ.get(SWITCH) == "0":  # as somebody wants it
+            return False
+        reason = self.why_not()
+        if reason and not self._has_warned:
+            self._has_warned = True
+            _log.warning("%s is slower than it could be: %s", self._what, reason)
+        return not reason
+
     def why_not(self) -> str:
         """Why the code cannot be had here, in a sentence; empty if it can."""
         try:
@@ -74,16 +89,33 @@ class Compiled(Generic[_Code]):
         for path in library_files(self.source):
             try:
                 code = self._opened(ctypes.CDLL(str(path)))
-                # the first call may come from where there are no gradients, as from a metric; this
-                # gives them back to no_grad as well
-                with torch.inference_mode(False):
-                    wrong = self._wrong(code)
-            except (OSError, AttributeError, RuntimeError) as error:
+                wrong = _elsewhere(lambda code=code: self._wrong(code))  # type: ignore[misc]
+            except (OSError, AttributeError) as error:
                 wrong = str(error)
             if not wrong:
                 return code
             path.unlink(missing_ok=True)
         raise BuildError(f"the code that this compiler makes failed its self-test: {wrong}")
+
+
+def _elsewhere(test: Callable[[], str]) -> str:
+    """A test's answer from a thread of its own.
+
+    The first call may come from where there are no gradients, from within autocast, or from where
+    operations are watched: all of that holds in its own thread alone.
+    """
+    said = []
+
+    def run() -> None:
+        try:
+            said.append(test())
+        except RuntimeError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return said[0] if said else "its self-test ended with an error"
 
 
 def at(tensor: Tensor | None) -> int | None:

@@ -129,9 +129,29 @@ inline float rectified(float z, float value, float slope) {
     return z > 0.0f ? value : value * slope;
 }
 
-// Sums of x - shift and of its squares, into `first` and `second`.
+// Sums of x, into `first`.
 template <class T>
 void add_up(const Maps& maps, const T* x, int64_t places, const Desk& desk) {
+    desk.first.clear();
+    V sum[AT_ONCE];
+    over(
+        maps, places,
+        [&](int64_t) {
+            for (int k = 0; k < AT_ONCE; ++k) sum[k] = V{};
+        },
+        [&](int64_t at) {
+#pragma GCC unroll 4
+            for (int k = 0; k < AT_ONCE; ++k) sum[k] += read(x + at + k * W);
+        },
+        [&](int64_t lane) {
+            for (int k = 0; k < AT_ONCE; ++k) store(desk.first.values() + lane + k * W, sum[k]);
+        },
+        [&](int64_t channel, int64_t at) { desk.first.values()[channel] += wide(x[at]); });
+}
+
+// Sums of x - shift and of its squares, into `first` and `second`.
+template <class T>
+void add_up_squares(const Maps& maps, const T* x, int64_t places, const Desk& desk) {
     desk.first.clear(), desk.second.clear();
     V shift[AT_ONCE], sum[AT_ONCE], squares[AT_ONCE];
     over(
@@ -266,7 +286,7 @@ struct Affine {
     float eps, slope;
 };
 
-// Two sums of every part and channel, and what a section makes of them.
+// Two numbers of every part and channel.
 class Tallies {
   public:
     explicit Tallies(const Maps& maps)
@@ -355,33 +375,49 @@ void forward(const Maps& maps, const T* x, const Affine& affine, int threads,
              const Statistics& to, T* y) {
     const Sections sections(maps, affine, to);
     Tallies tallies(maps);
-    const auto shift = [&](int64_t section, int64_t c) {  // spares the squares their cancellation
-        return wide(x[sections.offset(section, 0) + c]);
-    };
+    // Of a part, the mean, and the sum of the squares about it: what is added up is small, wherever
+    // the numbers lie and whichever of them lies elsewhere.
     in_sections(
         maps, threads,
         [&](int64_t section, int64_t part, Desk& desk) {
-            for (int64_t c = 0; c < maps.C; ++c) desk.shift.values()[c] = shift(section, c);
+            const T* from = x + sections.offset(section, part);
+            const int64_t places = sections.places(part);
+            const double share = 1.0 / static_cast<double>(places);
+            double *mean = tallies.of(section, part), *squares = mean + maps.C;
+            add_up(maps, from, places, desk);
+            desk.first.add_to(mean);
+            for (int64_t c = 0; c < maps.C; ++c) {
+                desk.shift.values()[c] = static_cast<float>(mean[c] * share);
+                mean[c] = 0.0;
+            }
             desk.shift.repeat();
-            add_up(maps, x + sections.offset(section, part), sections.places(part), desk);
+            add_up_squares(maps, from, places, desk);
             tallies.take(section, part, desk);
+            for (int64_t c = 0; c < maps.C; ++c) {
+                const double off = mean[c] * share;  // of the shift, which was rounded
+                squares[c] = std::max(0.0, squares[c] - mean[c] * off);
+                mean[c] = desk.shift.values()[c] + off;
+            }
         },
         [&](int64_t section) {
-            tallies.gather(section);
-            const double *sum = tallies.of(section, 0), *squares = sum + maps.C;
-            const double share = 1.0 / static_cast<double>(maps.places());
+            const double share = 1.0 / static_cast<double>(maps.places() * maps.channels());
             for (int64_t g = 0; g < maps.groups(); ++g) {
-                const int64_t begin = g * maps.channels(), end = begin + maps.channels();
                 double mean = 0.0, spread = 0.0;
-                for (int64_t c = begin; c < end; ++c) mean += shift(section, c) + sum[c] * share;
-                mean /= static_cast<double>(maps.channels());
-                for (int64_t c = begin; c < end; ++c) {
-                    const double own = sum[c] * share, off = shift(section, c) + own - mean;
-                    spread += std::max(0.0, squares[c] * share - own * own) + off * off;
-                }
+                const auto of_parts = [&](auto each) {
+                    for (int64_t part = 0; part < maps.parts(); ++part) {
+                        const double* of = tallies.of(section, part);
+                        const double places = static_cast<double>(sections.places(part));
+                        for (int64_t c = g * maps.channels(); c < (g + 1) * maps.channels(); ++c)
+                            each(places, of[c], of[maps.C + c]);
+                    }
+                };
+                of_parts([&](double places, double own, double) { mean += places * own; });
+                mean *= share;
+                of_parts([&](double places, double own, double squares) {
+                    spread += squares + places * (own - mean) * (own - mean);
+                });
                 to.mean[section * maps.groups() + g] = static_cast<float>(mean);
-                to.variance[section * maps.groups() + g] =
-                    static_cast<float>(spread / static_cast<double>(maps.channels()));
+                to.variance[section * maps.groups() + g] = static_cast<float>(spread * share);
             }
         },
         [&](int64_t section, int64_t part, Desk& desk) {

@@ -110,7 +110,9 @@ class Normalised:
             MemoryError: there is none for the sums.
         """
         d_x_NCHW = torch.empty_like(x_NCHW)
-        d_weight_C, d_bias_C = torch.empty(2, x_NCHW.shape[1], dtype=torch.float32, device="cpu")
+        d_weight_C, d_bias_C = (
+            torch.empty(x_NCHW.shape[1], dtype=torch.float32, device="cpu") for _ in range(2)
+        )
         code = self._backward(
             *_sizes(x_NCHW, how),
             *(at(x_NCHW), at(g_NCHW), at(weight_C), at(bias_C)),
@@ -136,15 +138,18 @@ def _check(code: int, x_NCHW: Tensor) -> None:
 
 
 def _wrong(normalised: Normalised) -> str:
-    """What the library gets wrong on small maps that fill no whole vectors; empty if nothing."""
-    N, C, H, W = 3, 6, 7, 5
-    maps = [
-        rearrange(numbers.reshape(N, H, W, C).bfloat16(), "n h w c -> n c h w")
-        for numbers in ((0.7 * numbered(N * C * H * W)).sin() + 0.5, numbered(N * C * H * W).cos())
-    ]
-    weight_C, bias_C = 1.0 + 0.1 * numbered(C), 0.3 * numbered(C).sin()
-    for groups, dtype in product((0, 3), (torch.bfloat16, torch.float32)):
-        how, (x_NCHW, g_NCHW) = How(groups, 1e-3, 0.2), (of.to(dtype) for of in maps)
+    """What the library gets wrong on small maps that leave a rest beside whole vectors, and on some
+    that are several parts; empty if nothing.
+    """
+    weight_C, bias_C = 1.0 + 0.1 * numbered(6), 0.3 * numbered(6).sin()
+    cases = product((0, 3), (torch.bfloat16, torch.float32), ((3, 7, 5), (2, 79, 73)))
+    for groups, dtype, (N, H, W) in cases:
+        places = numbered(N * 6 * H * W).reshape(N, H, W, 6)
+        x_NCHW, g_NCHW = (
+            rearrange(numbers.to(dtype), "n h w c -> n c h w")
+            for numbers in ((0.7 * places).sin() + 0.5, places.cos())
+        )
+        how = How(groups, 1e-3, 0.2)
         made = normalised(x_NCHW, weight_C, bias_C, how, threads=2)
         found = normalised.gradients(
             g_NCHW, x_NCHW, weight_C, bias_C, made.mean_S, made.variance_S, how, threads=2
@@ -155,7 +160,7 @@ def _wrong(normalised: Normalised) -> str:
         names = ("maps", "mean", "variance", "gradient of x", "of weight", "of bias")
         for name, got, right in zip(names, (*made, *found), (*wanted, *gradients), strict=True):
             error = float((got - right.detach()).norm() / right.detach().norm())
-            if not error < (2.0**-8 if got.dtype == torch.bfloat16 else 1e-5):
+            if not error < (2.0**-8 if got.dtype == torch.bfloat16 else 1e-4):
                 return f"{name} of {groups} groups in {dtype}: off by {error:.1e}"
     return ""
 
@@ -176,4 +181,6 @@ def _formula(how: How, x_NCHW: Tensor, weight_C: Tensor, bias_C: Tensor) -> Made
     return Made(y_NCHW, mean_S, variance_S)
 
 
-NORMALISED = Compiled(Path(__file__).with_name("normalised.cpp"), Normalised, _wrong)
+NORMALISED = Compiled(
+    Path(__file__).with_name("normalised.cpp"), "normalisation of maps", Normalised, _wrong
+)

@@ -22,6 +22,8 @@ from torch.nn.functional import leaky_relu
 from genzoo_rwae.errors import OptionError
 
 __all__ = [
+    "BatchNorm2d",
+    "GroupNorm",
     "MapLayers",
     "Norm",
     "Sides",
@@ -163,7 +165,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         """[N, C, H, W] to the same shape; `slope` below 0, 1: no leaky ReLU."""
         if not self.training or not self.track_running_stats or self.momentum is None:
             made = super().forward(input)
-            return made if slope == 1.0 else leaky_relu(made, slope)
+            return made if slope == 1.0 else leaky_relu(made, slope, inplace=slope >= 0.0)
         self._check_input_dim(input)
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
@@ -184,7 +186,10 @@ class GroupNorm(nn.GroupNorm):
 
 
 class MapLayers(nn.Sequential):
-    """torch's, but that a normalisation makes the leaky ReLU after it along with it."""
+    """torch's, but that a normalisation makes the leaky ReLU after it along with it.
+
+    That is then not called, nor are its hooks; those of the normalisation see what both make.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """[N, C, ...] through all layers."""
