@@ -334,8 +334,8 @@ def test_other_vector_widths(
     [
         ("z > 0.0f ? value : value * slope", "value", "maps of 0 groups in torch.bfloat16"),
         (
-            "squares[c] * share - own * own",
-            "squares[c] * share",
+            "spread += squares + places",
+            "spread += 2.0 * squares + places",
             "maps of 0 groups in torch.bfloat16",
         ),
         (
