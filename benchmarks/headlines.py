@@ -60,6 +60,10 @@ keeps a core busy they are not: every thread waits for the one that shares it. A
 the precision and the threads that it was begun with. The first line of a run says them;
 `train.precision`, `train.layout` and `train.threads` force them.
 
+Where there is a C++ compiler, maps are normalised, and MMDs summed, by code that is built for
+the machine in the first step of the first run, in about five seconds, and kept. `genzoo doctor`
+says whether that works; `GENZOO_FUSED=0` forbids it.
+
 With glibc, memory that a build on a CPU once needed stays with its process. Given back to the
 system and asked for anew, it would come as new pages, tens of thousands in a step of the usual
 nets. `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` and what `GLIBC_TUNABLES` says of malloc

@@ -455,11 +455,15 @@ def test_doctor_as_json_has_its_topics(genzoo: Genzoo):
     assert "versions\n" in genzoo("doctor").out
 
 
-def test_doctor_says_which_backends_of_the_mmd_there_are_and_what_they_lack(
+def test_doctor_says_which_ways_of_the_mmd_and_of_norms_there_are_and_what_they_lack(
     genzoo: Genzoo, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("GENZOO_FUSED", "0")
-    found = json.loads(genzoo("doctor", "--json").out)["backends of the mmd"]
+    everything = json.loads(genzoo("doctor", "--json").out)
+    norms = everything["normalisation of maps"]
+    assert norms["torch"] == "always there"
+    assert "GENZOO_FUSED is 0" in norms["compiled"]
+    found = everything["backends of the mmd"]
     assert found["eager, tiled"] == "plain torch: always there"
     assert "GENZOO_FUSED is 0" in found["fused"]
     assert found["triton"] == "triton is not installed" or "CUDA" in found["triton"]
@@ -469,15 +473,6 @@ def test_doctor_says_which_backends_of_attention_there_are_and_what_they_lack(ge
     found = json.loads(genzoo("doctor", "--json").out)["backends of attention"]
     assert found["sdpa"] == "plain torch: always there"
     assert any(words in found["xformers"] for words in ("CUDA", "pip install", "works here"))
-
-
-def test_doctor_says_whether_maps_are_normalised_in_compiled_code(
-    genzoo: Genzoo, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("GENZOO_FUSED", "0")
-    found = json.loads(genzoo("doctor", "--json").out)["normalisation of maps"]
-    assert found["torch"] == "always there"
-    assert "GENZOO_FUSED is 0" in found["compiled"]
 
 
 def test_the_schema_is_json_and_is_not_written_over_a_file(genzoo: Genzoo, tmp_path: Path):

@@ -21,7 +21,7 @@ from torch.nn.functional import batch_norm as torch_batch_norm
 from torch.nn.functional import group_norm as torch_group_norm
 from torch.nn.functional import leaky_relu
 
-Norm = Callable[[Tensor, Tensor, Tensor], Tensor]
+Norm = Callable[..., Tensor]  # of maps, weight and bias
 
 # N, C, G, H, W; G = 0: by batch. Without a compiler the second goes through in several parts, and
 # the last two of groups have ways of torch's own. With one, parts of some are whole vectors and
@@ -211,6 +211,8 @@ def test_what_is_no_number_stays_none(compiled: None, groups: int) -> None:
     assert not y.isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated")
 @pytest.mark.parametrize("groups", [0, 4])
 def test_what_is_traced_or_transformed_has_torchs_own(compiled: None, groups: int) -> None:
     x, given = maps((4, 12, 5, 5)), affine(12)
@@ -246,7 +248,7 @@ def test_what_does_not_fit_is_refused_in_torchs_words(compiled: None, groups: in
 @pytest.mark.parametrize("groups", [0, 4])
 def test_without_weights_it_is_torchs(groups: int) -> None:
     x = maps((4, 12, 5, 5)).float()
-    assert torch.equal(ours(groups)(x, None, None), torchs(groups)(x, None, None))  # type: ignore[arg-type]
+    assert torch.equal(ours(groups)(x, None, None), torchs(groups)(x, None, None))
 
 
 @pytest.mark.parametrize("groups", [0, 4])

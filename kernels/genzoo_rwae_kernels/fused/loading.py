@@ -89,7 +89,7 @@ class Compiled(Generic[_Code]):
         for path in library_files(self.source):
             try:
                 code = self._opened(ctypes.CDLL(str(path)))
-                wrong = _elsewhere(lambda code=code: self._wrong(code))  # type: ignore[misc]
+                wrong = _elsewhere(self._wrong, code)
             except (OSError, AttributeError) as error:
                 wrong = str(error)
             if not wrong:
@@ -98,7 +98,7 @@ class Compiled(Generic[_Code]):
         raise BuildError(f"the code that this compiler makes failed its self-test: {wrong}")
 
 
-def _elsewhere(test: Callable[[], str]) -> str:
+def _elsewhere(test: Callable[[_Code], str], code: _Code) -> str:
     """A test's answer from a thread of its own.
 
     The first call may come from where there are no gradients, from within autocast, or from where
@@ -108,7 +108,7 @@ def _elsewhere(test: Callable[[], str]) -> str:
 
     def run() -> None:
         try:
-            said.append(test())
+            said.append(test(code))
         except RuntimeError as error:
             said.append(str(error))
 

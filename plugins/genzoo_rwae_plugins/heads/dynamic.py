@@ -62,7 +62,7 @@ class LstmHead(nn.Module):
         self, features_BTH: Tensor, lengths_B: Tensor, draw: Draw
     ) -> tuple[Tensor, DiagonalGaussian]:
         """[B, T, H] to a path [B, T, D] and its laws [B, T, D]."""
-        by_parts = _by_parts(features_BTH.device)
+        by_parts = _has_cheap_launches(features_BTH.device)
         stepped = self._by_parts(features_BTH) if by_parts else self._whole(features_BTH)
         # casts of what is left to a step would take longer than the step
         with outside_autocast(features_BTH.device) if by_parts else nullcontext():
@@ -106,8 +106,8 @@ class LstmHead(nn.Module):
         return stepped
 
 
-def _by_parts(device: torch.device) -> bool:
-    """Whether a few products take longer than the launch of a kernel."""
+def _has_cheap_launches(device: torch.device) -> bool:
+    """Whether a step is the faster for less work in more kernels, as on a CPU."""
     return device.type == "cpu"
 
 

@@ -86,7 +86,9 @@ def test_bidirectional_head_gives_what_each_sequence_gives_alone(features):
 def test_a_step_by_parts_is_that_of_torchs_cell(features, low, monkeypatch):
     head, found = LstmHead(6, 2, hidden=4), []
     for by_parts in (True, False):  # as on a CPU, and as on a GPU
-        monkeypatch.setattr(dynamic, "_by_parts", lambda device, by_parts=by_parts: by_parts)
+        monkeypatch.setattr(
+            dynamic, "_has_cheap_launches", lambda device, by_parts=by_parts: by_parts
+        )
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
             path, law = head(features, FULL, draw_mean)
         value = path.float().square().sum() + law.log_variance.float().sum()
@@ -97,8 +99,8 @@ def test_a_step_by_parts_is_that_of_torchs_cell(features, low, monkeypatch):
 
 
 def test_a_cpu_steps_by_parts_and_a_gpu_does_not():
-    assert dynamic._by_parts(torch.device("cpu"))
-    assert not dynamic._by_parts(torch.device("cuda"))
+    assert dynamic._has_cheap_launches(torch.device("cpu"))
+    assert not dynamic._has_cheap_launches(torch.device("cuda"))
 
 
 def test_dynamic_code_sees_no_later_feature(features):
