@@ -278,6 +278,16 @@ def test_a_first_place_that_lies_far_off_costs_no_digits(
     assert (y - wanted).norm() < 1e-6 * max(1.0, far / 1e4) * wanted.norm()
 
 
+@pytest.mark.parametrize("groups", [0, 4])
+def test_float32_a_thousand_deviations_from_zero(compiled: None, groups: int) -> None:
+    x = torch.randn(64, 8, 32, 32, generator=torch.Generator().manual_seed(0)) + 1e3
+    x = x.contiguous(memory_format=torch.channels_last)
+    weight, bias = affine(8)
+    y = ours(groups)(x, weight, bias)
+    wanted = torchs(groups)(x.double(), weight.double(), bias.double())
+    assert (y - wanted).norm() < 2e-4 * wanted.norm()
+
+
 def test_the_first_call_may_come_from_within_a_transform(
     compiled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
