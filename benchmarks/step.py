@@ -22,16 +22,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
 import torch
 from genzoo_rwae_kernels import halving
 from genzoo_rwae_plugins.frames.maps import FromMap
+from genzoo_rwae_plugins.heads.dynamic import LstmHead
 from genzoo_rwae_plugins.penalties.mmd import mmd
 from measuring import machine, peak, versions
 from rich.console import Console
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
@@ -137,6 +139,7 @@ class Steps:
         assembled = assemble(loaded, self.data.info)
         quiet = Console(quiet=True)
         self.trainer = Trainer(loaded, assembled, self.data, self.data, run, zoo, quiet)
+        self.trainer.step_module.train()
         self.size = self.trainer.batches.size
         self.given = [self.trainer.batches.at(step) for step in range(4)]
         if set(PLAIN) <= set(settings):
@@ -192,32 +195,42 @@ def multiply_adds(steps: Callable[[], object]) -> float:
 
 def shares(steps: Steps) -> Counter[str]:
     """Kind of operation -> its share of a step."""
-    terms = steps.trainer.objective
-    values = terms._values
+    terms, values = steps.trainer.objective, steps.trainer.objective._values
+    by_parts = LstmHead._by_parts
 
-    def scoped(*given: object) -> object:
+    def penalties(*given: object) -> object:
         with record_function("penalties"):
             return list(values(*given))
 
-    terms._values = scoped
-    try:
-        with profile(activities=[ProfilerActivity.CPU]) as seen:
-            for _ in range(PROFILED):
-                steps()
-    finally:
-        del terms._values
+    def lstm(head: LstmHead, features_BTH: Tensor) -> Callable[..., object]:
+        stepped = by_parts(head, features_BTH)
+
+        def scoped(*given: object) -> object:
+            with record_function("lstm"):
+                return stepped(*given)
+
+        return scoped
+
+    inside = (patch.object(terms, "_values", penalties), patch.object(LstmHead, "_by_parts", lstm))
+    with inside[0], inside[1], profile(activities=[ProfilerActivity.CPU]) as seen:
+        for _ in range(PROFILED):
+            steps()
+    # the last of a number is the operation that a gradient goes back through
+    forward = {event.sequence_nr: event for event in seen.events() if not event.fwd_thread}
     found: Counter[str] = Counter()
     for event in seen.events():
-        found[_kind(event)] += event.self_cpu_time_total
+        found[_kind(event, forward)] += event.self_cpu_time_total
     total = sum(found.values())
     return Counter({kind: time / total for kind, time in found.items()})
 
 
-def _kind(event: object) -> str:
+def _kind(event: Any, forward: Mapping[int, Any]) -> str:
+    """By its own name, those of its callers, and those of the operation whose gradient it makes."""
     names = []
     while event is not None:
         names.append(event.name)
-        event = event.cpu_parent
+        is_gradient = event.fwd_thread and event.cpu_parent is None
+        event = forward.get(event.sequence_nr) if is_gradient else event.cpu_parent
     fits = (kind for word, kind in KINDS.items() if any(word in name for name in names))
     return next(fits, "the rest")
 

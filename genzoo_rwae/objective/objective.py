@@ -211,6 +211,7 @@ class Objective(nn.Module):
             critic.restore(state[name])
 
 
+@torch.no_grad()
 def _check_codes(slot: str, codes: Codes) -> None:
     static, dynamic, action = codes.static, codes.dynamic, codes.action
     if slot == "action" and action is not None:

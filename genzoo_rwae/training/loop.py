@@ -233,6 +233,7 @@ class Trainer:
     def _train(self, began: float, signals: Signals, bar: TrainingBar) -> None:
         if self._over():
             return
+        self.step_module.train()
         saved_at, clock = time.monotonic(), _Clock()
         between = self.batches.per_epoch * self.spec.train.validate_every
         for batch in self.batches.start(self.step, self.limits.steps, self.shares.rows):
@@ -266,7 +267,6 @@ class Trainer:
         factor = scheduled(settings.schedule, progress)
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
-        self.step_module.train()
         self.optimizer.zero_grad(set_to_none=True)
         try:
             loss, figures = self.wrapped(batch, progress, generator)
@@ -337,6 +337,7 @@ class Trainer:
         except NotFiniteError as error:
             said = f"after step {self.step}: '{error.term}' is not finite on the validation split"
             raise self._diverged(said) from error
+        self.step_module.train()
         if not means:
             return {}
         self._log({"step": self.step, "split": "validation", **means})

@@ -24,7 +24,15 @@ def called(*names: str) -> object:
     """An event of the profiler, named last, within others."""
     event = None
     for name in names:
-        event = SimpleNamespace(name=name, cpu_parent=event)
+        event = SimpleNamespace(name=name, cpu_parent=event, fwd_thread=0)
+    return event
+
+
+def gradient(number: int, *names: str) -> object:
+    """Likewise, in the gradient of the operation of that number."""
+    event = None
+    for name in names:
+        event = SimpleNamespace(name=name, cpu_parent=event, fwd_thread=1, sequence_nr=number)
     return event
 
 
@@ -45,7 +53,23 @@ def called(*names: str) -> object:
 def test_an_operation_counts_where_it_was_called_from(
     script: ModuleType, names: list[str], kind: str
 ) -> None:
-    assert script._kind(called(*names)) == kind
+    assert script._kind(called(*names), {}) == kind
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["lstm", "aten::sigmoid"], "LSTM and linear"),
+        (["penalties", "aten::mul"], "penalties and prices"),
+        (["aten::mul"], "the rest"),
+    ],
+)
+def test_a_gradient_counts_where_its_operation_does(
+    script: ModuleType, names: list[str], kind: str
+) -> None:
+    forward = {7: called(*names), 8: called("lstm", "aten::tanh")}
+    assert script._kind(gradient(7, "SomeBackward0", "aten::mul"), forward) == kind
+    assert script._kind(gradient(9, "SomeBackward0", "aten::mul"), forward) == "the rest"
 
 
 def test_the_verdict_tells_what_was_reached_from_what_was_not(script: ModuleType) -> None:

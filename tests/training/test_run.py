@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 
 import genzoo_rwae as gz
 from genzoo_rwae.run_folder import RunFolder
+from genzoo_rwae.training.loop import Outcome, Trainer
 
 SETTINGS = {"evaluate": ["reconstruction", "probes", "swap", "sample"]}
 
@@ -45,6 +47,28 @@ def test_metrics_name_every_term_of_the_objective(built: Path) -> None:
     assert [row["step"] for row in train] == [1, 10]
     assert {"loss", "cost", "static", "dynamic", "sequences_per_second"} <= set(train[0])
     assert any(row["split"] == "validation" and row["mse"] > 0 for row in rows)
+
+
+def test_every_step_of_training_is_taken_in_training_mode(
+    tiny_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes, step, fit = [], Trainer._train_step, Trainer.fit
+
+    def begun(trainer: Trainer) -> Outcome:
+        trainer.step_module.eval()  # as whoever looked at the model before may leave it
+        return fit(trainer)
+
+    def seen(trainer: Trainer, *given: Any) -> dict[str, Any]:
+        modes.append({module.training for module in trainer.step_module.modules()})
+        return step(trainer, *given)
+
+    monkeypatch.setattr(Trainer, "fit", begun)
+    monkeypatch.setattr(Trainer, "_train_step", seen)
+    settings = ["data.batch=700", "data.length=2", "train.steps=5", "train.validate_every=1"]
+    gz.build(tiny_spec, run=tmp_path / "run", settings=[*settings, "evaluate=[]"])
+    rows = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert rows.count('"validation"') > 1  # in evaluation mode, in between
+    assert modes == [{True}] * 5
 
 
 def test_the_loss_is_the_cost_plus_the_weighted_penalties(built: Path) -> None:
