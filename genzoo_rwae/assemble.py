@@ -15,7 +15,7 @@ from genzoo_rwae.objective import NotFiniteError, Objective, law_of, takes_laws
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import DataInfo, Split
 from genzoo_rwae.spec import PlacedOptionError, Spec, plain
-from genzoo_rwae.spec.part import scheduled
+from genzoo_rwae.spec.part import Part, scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,12 +83,24 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
             objective(passed, model, progress=1.0, generator=torch.Generator().manual_seed(0))
         except NotFiniteError as error:
             raise PlacedOptionError(
-                f"'{error.term}' is not finite on a trial batch; the KL of a deterministic "
-                "code, for one, never is: take a penalty that compares samples, as mmd",
+                f"'{error.term}' is not finite on a trial batch; {_why_not_finite(spec, error)}",
                 f"objective.{error.term.replace('information-', 'information.')}",
             ) from error
         objective.train()
     return Assembled(model, objective)
+
+
+def _why_not_finite(spec: Spec, error: NotFiniteError) -> str:
+    penalty = getattr(spec.objective, error.term, None)
+    if not isinstance(penalty, Part) or takes_laws(penalty.registered.component.build):
+        return (
+            "the KL of a deterministic code, for one, never is: take a penalty that compares "
+            "samples, as mmd"
+        )
+    return (
+        f"the penalty '{penalty.name}' or the codes that it compares: see what is divided by, and "
+        "what roots and logarithms are taken of"
+    )
 
 
 def _check_terms(spec: Spec) -> None:

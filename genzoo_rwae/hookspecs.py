@@ -443,19 +443,27 @@ def genzoo_sources() -> Iterable[object]:
 def genzoo_metrics() -> Iterable[object]:
     """Yield metrics: functions of a model and the data's splits to named figures.
 
-    A metric with a third positional parameter `judge` is given a trained Judge of the data.
+    `splits.train`, `splits.validation` and `splits.test` are SequenceData: `take` gives a Batch of
+    the sequences whose indices it gets, their labels included, and `info.factors` tells what these
+    mean. Metrics fit on `train` and report on `test`. One with a third positional parameter `judge`
+    is given a trained Judge of the data. It is tried on 16 sequences before anything is trained; a
+    fault is a warning then, as it may want more of them.
 
+        import numpy as np
         from genzoo_rwae import Figure, hookimpl, metric
 
-        @metric("parameters")
-        def parameters(model, splits, /):
-            '''Number of trained parameters.'''
-            count = sum(parameter.numel() for parameter in model.parameters())
-            return {"parameters": Figure(count, good="lower")}
+        @metric("half-told")
+        def half_told(model, splits, /):
+            '''How far the static code is from that of the first half of a sequence.'''
+            test = splits.test.take(np.arange(min(64, len(splits.test))))
+            steps = (test.x_BT.shape[1] + 1) // 2
+            whole = model.encode(test.x_BT, test.lengths_B).static.mean
+            half = model.encode(test.x_BT[:, :steps], test.lengths_B.clamp(max=steps)).static.mean
+            return {"distance": Figure((whole - half).norm(dim=1).mean().item(), good="lower")}
 
         @hookimpl
         def genzoo_metrics():
-            yield parameters
+            yield half_told
     """
 
 

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["compare_plugins", "versions", "with_provenance"]
 
 
+def _command() -> str:
+    """What was called, as one would call it again."""
+    name = Path(sys.argv[0]).name
+    own = name == "__main__.py" and Path(sys.argv[0]).parent == Path(__file__).parent
+    return shlex.join([*(("python", "-m", __package__) if own else (name,)), *sys.argv[1:]])
+
+
 def with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:
     """The spec with what is needed to build it again: versions, plugin hashes, the data's shape."""
     plugins = {
@@ -34,7 +41,7 @@ def with_provenance(spec: Spec, info: DataInfo, zoo: Zoo) -> Spec:
     }
     resolved: dict[str, Any] = {
         "versions": versions(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
         "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
         "plugins": plugins,

@@ -17,6 +17,7 @@ from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, DataError, SpecError
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
+from genzoo_rwae.evaluation.rehearsal import rehearse, tried
 from genzoo_rwae.provenance import compare_plugins, with_provenance
 from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.releases import own_copy
@@ -130,6 +131,8 @@ def build_spec(
             run = ranks.of_first(lambda: RunFolder.prepare(folder, spec))
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
+                if not run.state.is_file():
+                    rehearse(assembled.model, splits, spec.evaluate, zoo)
             trainer = Trainer(
                 spec, assembled, splits.train, splits.validation, run, zoo, console, engine, goes_on
             )
@@ -145,7 +148,15 @@ def build_spec(
                 highlight=False,
             )
         model = assembled.model.cpu().eval()
-        measure_run(spec, model, splits, run, outcome.step, console)
+        try:
+            measure_run(spec, model, splits, run, outcome.step, console)
+        except Exception:
+            draw(run, spec, model, splits)
+            said = (
+                "the model is trained, and the report has what was measured; the rest, once mended"
+            )
+            console.print(escape(f"{said}: {run.measuring}"), highlight=False, soft_wrap=True)
+            raise
         page = draw(run, spec, model, splits)
         trainer.trackers.show(results_of(run, outcome.step))
     for _ in zoo.call("genzoo_run_done", model=model, spec=spec, run=run.path):
@@ -167,10 +178,14 @@ def check(
     Raises:
         SpecError, DataError, PluginError: as `build`.
     """
-    loaded = load_spec(spec, zoo=zoo or Zoo(), settings=settings)
+    zoo = zoo or Zoo()
+    loaded = load_spec(spec, zoo=zoo, settings=settings)
     train = open_split(loaded, "train")
     _check_batch(loaded, len(train))
-    return loaded, assemble(loaded, train.info)
+    assembled = assemble(loaded, train.info)
+    if tried(loaded.evaluate):
+        rehearse(assembled.model, open_splits(loaded), loaded.evaluate, zoo)
+    return loaded, assembled
 
 
 def load(

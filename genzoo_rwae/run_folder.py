@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -120,6 +121,15 @@ class RunFolder:
         run.check(run.spec)
         return run
 
+    @property
+    def measuring(self) -> str:
+        """What measures and draws a run that is trained, whatever its plugins are by now."""
+        path = shlex.quote(str(self.path))
+        return (
+            f"genzoo evaluate {path}, then genzoo report {path}, with -p FILE for a plugin file "
+            "that has changed"
+        )
+
     @staticmethod
     def prepare(path: Path, spec: Spec) -> RunFolder:
         """The folder for a spec: new, or of the same spec. To be called by who has locked it.
@@ -142,9 +152,12 @@ class RunFolder:
             there = read_yaml(run.spec).plain
             if lines := what_differs(there, spec):
                 listing = "\n  ".join(lines[:12])
+                # the plugin may have changed in a metric alone
+                later = all(line.startswith("plugin ") for line in lines) and run.model.is_file()
                 raise SpecError(
                     f"{path} is the run folder of another spec and is left as it is. Different "
                     f"are:\n  {listing}\ngive -o another folder"
+                    + (f", or measure what is trained there: {run.measuring}" if later else "")
                 )
             # an option that is newer than the folder leaves it the run that it was
             run = replace(run, spec_digest=run.digests.spec or digest_of(there))

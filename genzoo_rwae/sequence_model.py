@@ -6,6 +6,7 @@ are frozen dataclasses; frames in them are float32, in [0, 1] for images.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ __all__ = [
     "Swap",
     "squared_error",
 ]
+
+_SLACK = 0.5  # that images may go beyond [0, 1], with noise on them
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,15 @@ class SequenceModel(nn.Module, ABC):
         """What a source gives, as floats on the model's device; uint8 becomes [0, 1].
 
         Raises:
+            TypeError: they are no tensor.
             ValueError: frames of another shape than the model was built for, or NaN where it was
                 not told that values may be missing.
         """
+        if not isinstance(x_BT, Tensor):
+            raise TypeError(
+                f"frames are a {type(x_BT).__name__}; wanted a torch.Tensor: "
+                "torch.from_numpy makes one of an array"
+            )
         if tuple(x_BT.shape[2:]) != tuple(self.info.frame_shape):
             raise ValueError(
                 f"frames are {tuple(x_BT.shape[2:])} in an array {tuple(x_BT.shape)}; this model "
@@ -228,8 +237,12 @@ class SequenceModel(nn.Module, ABC):
 
     @torch.no_grad()
     def encode(self, x_BT: Tensor, lengths_B: Tensor | None = None) -> Encoding:
-        """Posteriors of a batch [B, T, ...] (uint8 or float), along the means."""
-        codes = self.infer(self.prepare(x_BT), _lengths(x_BT, lengths_B), draw_mean)
+        """Posteriors of a batch [B, T, ...] (uint8 or float), along the means.
+
+        Raises:
+            ValueError: as `prepare`; values are infinite, or of images far from [0, 1].
+        """
+        codes = self.infer(self._checked(x_BT), _lengths(x_BT, lengths_B), draw_mean)
         action = codes.action.posterior if codes.action else None
         return Encoding(codes.static.posterior, codes.dynamic.posterior, action)
 
@@ -301,6 +314,24 @@ class SequenceModel(nn.Module, ABC):
         given_BA = self._one_hot(action, len(static))
         action_BA = moved.action_BA if given_BA is None else given_BA
         return Swap(self.decode(Latents(static, moved.dynamic_BTD, action_BA)).float())
+
+    def _checked(self, x_BT: Tensor) -> Tensor:
+        """As `prepare`, of frames that no source has looked through."""
+        x_BT = self.prepare(x_BT)
+        if not x_BT.numel():
+            return x_BT
+        seen_BT = x_BT.nan_to_num(0.5, math.inf, -math.inf) if self.info.missing else x_BT
+        least, most = (float(end) for end in seen_BT.aminmax())
+        if math.inf in (-least, most):
+            raise ValueError(
+                "some values are infinite; wanted numbers: mend them, or leave them out"
+            )
+        if self.info.bounded and (least < -_SLACK or most > 1 + _SLACK):
+            raise ValueError(
+                f"values go from {least:.3g} to {most:.3g}; this model sees images: wanted bytes "
+                "(uint8), or floats in [0, 1], which are bytes divided by 255"
+            )
+        return x_BT
 
     def _one_hot(self, action: int | None, count: int) -> Tensor | None:
         if action is None:

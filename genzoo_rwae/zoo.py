@@ -45,10 +45,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import ModuleType
 
-__all__ = ["BUILT_IN", "Plugin", "Registered", "Summary", "UnknownComponentError", "Zoo"]
+__all__ = ["BUILT_IN", "Blame", "Plugin", "Registered", "Summary", "UnknownComponentError", "Zoo"]
 
 BUILT_IN = "genzoo"
 """The name of the built-in plugin, as in `use: genzoo:mmd`."""
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Whose code an exception came through, and where last, as `mine.py:12, in forward`."""
+
+    plugin: Plugin
+    place: str
 
 
 @dataclass(frozen=True)
@@ -354,14 +362,16 @@ class Zoo:
         """Whether any plugin implements a hook (so that a loop need not call it in vain)."""
         return bool(getattr(self._manager.hook, hook).get_hookimpls())
 
-    def blame(self, error: BaseException) -> Plugin | None:
+    def blame(self, error: BaseException) -> Blame | None:
         """The foreign plugin in whose code an exception was raised, if it was in one's."""
-        files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+        frames = traceback.extract_tb(error.__traceback__)[::-1]
         for plugin in self.plugins():
             module = self._manager.get_plugin(plugin.name)
             places = files_of(module, self.offered_by(plugin.name))
-            if any(file.is_relative_to(place) for file in files for place in places):
-                return plugin
+            for frame in frames:
+                file = Path(frame.filename)
+                if any(file.is_relative_to(place) for place in places):
+                    return Blame(plugin, f"{file.name}:{frame.lineno}, in {frame.name}")
         return None
 
     # -- inside -----------------------------------------------------------------------------

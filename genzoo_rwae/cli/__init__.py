@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -87,15 +87,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         session.fail(error)
     except KeyboardInterrupt:
-        said = "genzoo: stopped; what was written is kept, the same command goes on"
-        print(said, file=sys.stderr)
-        sys.exit(130)
+        _interrupted()
+    except SystemExit as ended:
+        if _comes_of_an_interrupt(ended):  # of which typer says nothing
+            _interrupted()
+        raise
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:
         if session.debug:
             raise
         session.fail_unexpectedly(error)
+
+
+def _interrupted() -> NoReturn:
+    said = "genzoo: stopped at once; what was written is kept, and the same command goes on from it"
+    print(said, file=sys.stderr)
+    sys.exit(130)
+
+
+def _comes_of_an_interrupt(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @contextmanager

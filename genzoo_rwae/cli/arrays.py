@@ -11,6 +11,8 @@ from genzoo_rwae.errors import SpecError
 from genzoo_rwae.files import write_atomic_with
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from genzoo_rwae.sequence_model import SequenceModel
@@ -57,20 +59,37 @@ def check_action(model: SequenceModel, action: int | None) -> None:
     raise SpecError(f"--action {action}: this model has {known}")
 
 
-def open_run(run: Path, split: Split, zoo: Zoo) -> tuple[SequenceModel, SequenceData]:
-    """The model of a run folder and one split of its data.
+def open_run(
+    run: Path, split: Split, zoo: Zoo, other: Sequence[str] | None = None
+) -> tuple[SequenceModel, SequenceData]:
+    """The model of a run folder and one split of its data, or of other data.
+
+    Args:
+        other: `option=value` of the run's source.
 
     Raises:
         CheckpointError, DataError: as `genzoo_rwae.load` and the data's source.
-        SpecError: the split is empty.
+        SpecError: the split is empty; the source has no such option; the model does not fit.
     """
     from genzoo_rwae.run import load
 
-    return load(run, zoo=zoo), open_data(run, split, zoo)
+    model, data = load(run, zoo=zoo), open_data(run, split, zoo, other)
+    for what, found, wanted in (
+        ("frames", data.info.frame_shape, model.info.frame_shape),
+        ("whether they are images", data.info.bounded, model.info.bounded),
+    ):
+        if other and found != wanted:
+            raise SpecError(
+                f"--data {' '.join(other)}: {what}: {found}; the model of {run} was built for "
+                f"{wanted}: give options with which the source makes such"
+            )
+    return model, data
 
 
-def open_data(run: Path, split: Split, zoo: Zoo) -> SequenceData:
-    """One split of a run folder's data.
+def open_data(
+    run: Path, split: Split, zoo: Zoo, other: Sequence[str] | None = None
+) -> SequenceData:
+    """One split of a run folder's data, or of other data.
 
     Raises:
         CheckpointError: it is no run folder.
@@ -81,7 +100,9 @@ def open_data(run: Path, split: Split, zoo: Zoo) -> SequenceData:
     from genzoo_rwae.run_folder import RunFolder
     from genzoo_rwae.spec import load_spec
 
-    data = open_split(load_spec(RunFolder.open(run).spec, zoo=zoo), split)
+    settings = [f"data.{option}" for option in other or ()]
+    data = open_split(load_spec(RunFolder.open(run).spec, zoo=zoo, settings=settings), split)
     if not len(data):
-        raise SpecError(f"the {split} split of this run's data is empty; take another --split")
+        whose = "these" if other else "this run's"
+        raise SpecError(f"the {split} split of {whose} data is empty; take another --split")
     return data

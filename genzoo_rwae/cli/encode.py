@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genzoo_rwae.cli.session import AsJson, Force, Run, Session, SplitName, print_json
+from genzoo_rwae.cli.session import AsJson, Force, OtherData, Run, Session, SplitName, print_json
 from genzoo_rwae.releases import outputs_of
 
 __all__ = ["add_to"]
@@ -19,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
         context: typer.Context,
         run: Run,
         split: SplitName = "test",
+        other: OtherData = None,
         most: Annotated[
             int | None, typer.Option("-n", min=1, help="Sequences, spread evenly [all].")
         ] = None,
@@ -40,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
         path = output or outputs_of(run) / f"codes-{split}.npz"
         if path.exists() and not force:
             raise SpecError(f"{path} is there already; give another file with -o, or say --force")
-        model, data = open_run(run, split, session.zoo)
+        model, data = open_run(run, split, session.zoo, other)
         codes = encode_split(model, data, most or len(data))
         more = {f"factor_{name}": values for name, values in codes.factors.items()}
         if codes.action_NA is not None:

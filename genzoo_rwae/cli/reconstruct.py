@@ -11,6 +11,7 @@ from genzoo_rwae.cli.session import (
     AsJson,
     Force,
     Indices,
+    OtherData,
     Phase,
     Run,
     Session,
@@ -29,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
         context: typer.Context,
         run: Run,
         split: SplitName = "test",
+        other: OtherData = None,
         indices: Indices = None,
         phase: Phase = "keep",
         output: Annotated[
@@ -46,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
         from genzoo_rwae.report.pictures import save_png
 
         session: Session = context.obj
-        model, data = open_run(run, split, session.zoo)
+        model, data = open_run(run, split, session.zoo, other)
         batch = data.take(pick(data, indices, 8, "--indices"))
         folder = new_folder(output or outputs_of(run) / "reconstruct", force=force)
         made = model.reconstruct(batch.x_BT, batch.lengths_B)

@@ -16,13 +16,14 @@ from genzoo_rwae.errors import GenzooError, PluginError, SpecError, shown
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from genzoo_rwae.zoo import Plugin, Zoo
+    from genzoo_rwae.zoo import Blame, Zoo
 
 __all__ = [
     "Action",
     "AsJson",
     "Force",
     "Indices",
+    "OtherData",
     "Phase",
     "Run",
     "Session",
@@ -53,6 +54,13 @@ Phase = Annotated[
     typer.Option(help="Of sound: that of the recording (of the motion), or Griffin-Lim's."),
 ]
 SplitName = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose sequences.")]
+OtherData = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data", metavar="OPTION=VALUE",
+        help="Other data, by an option of the run's source, as path=CLIPS; may be repeated.",
+    ),
+]  # fmt: skip
 Action = Annotated[
     int | None, typer.Option(metavar="K", help="One action for all, of models that have some.")
 ]
@@ -101,19 +109,20 @@ class Session:
         """Print an error without a traceback and leave with its code."""
         placed = isinstance(error, SpecError) and error.problems[0].file
         # a hook's error says whose it is already
-        plugin = None if placed or isinstance(error, PluginError) else self._blamed(error)
-        whose = f" (raised by {plugin})" if plugin else ""
+        blame = None if placed or isinstance(error, PluginError) else self._blamed(error)
+        whose = f" (raised by {blame.plugin})" if blame else ""
         text = str(error) if placed else f"genzoo: {error}{whose}"
         print(shown(text, _LONGEST), file=sys.stderr)
         sys.exit(error.exit_code)
 
     def fail_unexpectedly(self, error: Exception) -> NoReturn:
         """An exception that is no GenzooError: a plugin's, or a fault of ours."""
-        plugin = self._blamed(error)
+        blame = self._blamed(error)
         reason = shown(f"{type(error).__name__}: {error}")
-        if plugin:
+        if blame:
             print(
-                f"genzoo: {plugin} failed: {reason}\n--debug shows where",
+                f"genzoo: {blame.plugin} failed: {reason} ({shown(blame.place)})\n"
+                "--debug shows how it came there",
                 file=sys.stderr,
             )
             sys.exit(3)
@@ -123,16 +132,17 @@ class Session:
         whose = (
             f"of genzoo-rwae, or of what a plugin gave it: {names}"
             if names
-            else ("of genzoo-rwae, not yours")
+            else "of genzoo-rwae, not yours"
         )
+        how = "`genzoo check --plugin FILE` tries a plugin piece by piece; " if names else ""
         print(
-            f"genzoo: {reason}\nThis is a fault {whose}; --debug shows the traceback that a report "
-            "of it needs.",
+            f"genzoo: {reason}\nThis is a fault {whose}; {how}--debug shows the traceback that a "
+            "report of it needs.",
             file=sys.stderr,
         )
         sys.exit(1)
 
-    def _blamed(self, error: BaseException) -> Plugin | None:
+    def _blamed(self, error: BaseException) -> Blame | None:
         # asking for the zoo here could fail again
         return self.zoo.blame(error) if "zoo" in self.__dict__ else None
 

@@ -11,6 +11,7 @@ from genzoo_rwae.cli.session import (
     Action,
     AsJson,
     Force,
+    OtherData,
     Phase,
     Run,
     Session,
@@ -47,6 +48,7 @@ def add_to(app: typer.Typer) -> None:
             typer.Option(metavar="FACTOR", help="Exchange this static factor and nothing else."),
         ] = None,
         split: SplitName = "test",
+        other: OtherData = None,
         phase: Phase = "keep",
         output: Annotated[
             Path | None,
@@ -68,7 +70,7 @@ def add_to(app: typer.Typer) -> None:
         from genzoo_rwae.report.pictures import SWAPPED, save_gif, save_png, swap_grid, swap_sheet
 
         session: Session = context.obj
-        model, data = open_run(run, split, session.zoo)
+        model, data = open_run(run, split, session.zoo, other)
         check_action(model, action)
         if only and action is not None:
             raise SpecError("--only exchanges one factor and keeps all else; leave --action out")

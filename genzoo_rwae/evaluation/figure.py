@@ -30,6 +30,10 @@ class Figure:
     note: str = ""
     spread: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.good not in ("higher", "lower", None):
+            raise ValueError(f"good is {self.good!r}; wanted 'higher', 'lower' or None")
+
 
 Figures = Mapping[str, Union[Figure, "Figures"]]
 """Figures by name, in groups where that helps."""

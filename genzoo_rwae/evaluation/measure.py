@@ -11,7 +11,7 @@ import torch
 
 from genzoo_rwae.components import wired_of
 from genzoo_rwae.errors import PluginError
-from genzoo_rwae.evaluation.figure import as_json
+from genzoo_rwae.evaluation.figure import Figure, Figures, as_json
 from genzoo_rwae.evaluation.reliability import reliability, strange_factors, unnamed
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def measure(
             lost with the last minute.
 
     Raises:
-        PluginError: see `wants_judge`.
+        PluginError: see `wants_judge`; a metric returned no figures.
+        Exception: what a metric raised, the first if several did, once all others are measured.
     """
     model.eval()
     judged = {metric.name for metric in metrics if wants_judge(metric)}
@@ -102,11 +103,17 @@ def measure(
         )
         figures |= {name: {} for name in judged}
         metrics = [metric for metric in metrics if metric.name not in judged]
+    failed: Exception | None = None
     for metric in metrics:
         began = time.monotonic()
         torch.manual_seed(0)  # metrics take generators of their own; this holds those that do not
         extra = wired if metric.name in judged else ()
-        figures[metric.name] = as_json(metric(model, splits, *extra))
+        try:
+            figures[metric.name] = as_json(_figures(metric, metric(model, splits, *extra)))
+        except Exception as error:
+            failed = failed or error
+            console.print(f"not measured: {metric.name}, which failed", highlight=False)
+            continue
         console.print(
             f"measured {metric.name} in {time.monotonic() - began:.1f} s",
             highlight=False,
@@ -114,4 +121,28 @@ def measure(
         )
         if keep:
             keep(figures)
+    if failed:
+        raise failed
     return figures
+
+
+def _figures(metric: Part, found: Any) -> Figures:
+    """What a metric returned, if it is figures by name.
+
+    Raises:
+        PluginError: it is something else.
+    """
+    if isinstance(found, Mapping) and all(map(_is_figure, found.values())):
+        return found
+    raise PluginError(
+        f"the metric '{metric.name}' of plugin '{metric.registered.plugin.name}' returned "
+        f"{found!r:.80}; wanted figures by name, as {{'accuracy': Figure(0.9, good='higher')}}, or "
+        "groups of them" + (": has it a return?" if found is None else "")
+    )
+
+
+def _is_figure(thing: Any) -> bool:
+    """Whether it is a figure, or a group of figures."""
+    if isinstance(thing, Mapping):
+        return all(map(_is_figure, thing.values()))
+    return isinstance(thing, Figure)

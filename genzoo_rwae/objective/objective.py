@@ -5,6 +5,7 @@ Shapes: B batch, T time.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from genzoo_rwae.errors import GenzooWarning
 from genzoo_rwae.objective.critics import Critic
 from genzoo_rwae.objective.terms import (
     action_term,
@@ -146,6 +148,12 @@ class Objective(nn.Module):
                 figures[f"{name}.weight"] = torch.tensor(factor)
             if self.training and torch.is_grad_enabled():
                 weight.learn(value, progress)
+                if not value.requires_grad:
+                    said = (
+                        f"'{name}' has no gradient, so it changes nothing in training: is "
+                        "something detached in its penalty, or is all frozen that it compares?"
+                    )
+                    warnings.warn(GenzooWarning(said), stacklevel=2)
         action, labels_B = whole.codes.action, whole.labels_B
         if labels_B is not None and action and self.section.labels:
             wrong = labels_term(action, labels_B)

@@ -110,6 +110,12 @@ class WiredPenalty:
                 f"the penalty '{self.name}' refuses what it is given: {error}", self.path + option
             ) from error
         rows = list(_values(q).shape[:-1])
+        if not isinstance(value, Tensor):
+            raise PluginError(
+                f"the penalty '{self.name}' returned {value!r:.80} for rows {rows}; wanted a "
+                f"tensor of shape {rows[:-1]} that gradients go through"
+                + (": has it a return?" if value is None else "")
+            )
         if self.wants_laws and list(value.shape) == rows:
             return value.mean(-1)
         if list(value.shape) != rows[:-1]:

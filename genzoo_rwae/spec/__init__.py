@@ -168,8 +168,8 @@ def _check_place(reference: str, folder: Path, tree: Located, zoo: Zoo) -> None:
         raise PluginError(
             f"{path} is outside the folder of the spec that names it"
             + (", and is not the file that the run was built with" if said else "")
-            + f"; nothing of it was run. If you trust it, say -p {shlex.quote(str(path))}, or copy "
-            "it beside the spec"
+            + f"; nothing of it was run. If you trust it, say -p {shlex.quote(str(path))} (in "
+            f"Python: zoo=Zoo([{str(path)!r}])), or copy it beside the spec"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +12,8 @@ from types import FrameType
 from genzoo_rwae.errors import GenzooError
 
 __all__ = ["GivenUpError", "InterruptedRunError", "Signals", "noted_signals"]
+
+_SAME = 1.0  # seconds in which a second signal is the first one, told twice
 
 
 class GivenUpError(GenzooError):
@@ -26,14 +29,19 @@ class InterruptedRunError(GenzooError):
 
 
 class Signals:
-    """The number of the signal that came; 0 for none."""
+    """The number of the signal that came first, 0 for none, and when."""
 
     received = 0
+    at = 0.0
 
 
 @contextmanager
 def noted_signals() -> Iterator[Signals]:
-    """Note SIGINT and SIGTERM and let the step end; a second one acts at once."""
+    """Note SIGINT and SIGTERM and let the step end; one that comes later acts at once.
+
+    Within a second it is the same one: some press a key twice, and some senders tell a process and
+    its group.
+    """
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals
@@ -41,8 +49,12 @@ def noted_signals() -> Iterator[Signals]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: FrameType | None) -> None:
-        signals.received = number
-        signal.signal(number, before[signal.Signals(number)])
+        now = time.monotonic()
+        if not signals.received:
+            signals.received, signals.at = number, now
+        elif now - signals.at > _SAME:
+            signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
 
     for number in before:
         signal.signal(number, note)

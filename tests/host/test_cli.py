@@ -249,8 +249,18 @@ def test_a_missing_plugin_ends_with_3(genzoo: Genzoo):
 def test_a_plugin_that_raises_at_work_ends_with_3_and_is_named(toy: Path, genzoo: Genzoo):
     message = ended_by_a_user(genzoo("check", toy, "--set", "objective.static.use=breaks"), 3)
     assert "plugin 'toy'" in message
-    assert "failed: ZeroDivisionError: on purpose" in message
-    assert "--debug shows where" in message
+    assert "failed: ZeroDivisionError: on purpose (toy.py:25, in breaks)" in message
+    assert "--debug shows how it came there" in message
+
+
+def test_an_interrupt_within_a_verb_is_said(genzoo: Genzoo, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genzoo_rwae.run.check", interrupted)
+    ended = genzoo("check", "zoo:quickstart")
+    assert ended.code == 130
+    assert ended.err.startswith("genzoo: stopped at once; what was written is kept")
 
 
 def test_a_check_that_raises_ends_with_3_and_is_named(toy: Path, write: Write, genzoo: Genzoo):

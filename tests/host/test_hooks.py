@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -268,8 +269,18 @@ def test_the_source_example_gives_batches(made):
 
 
 def test_the_metric_example_gives_a_figure(made):
-    figures = made("genzoo_metrics")(torch.nn.Linear(2, 3), None)
-    assert figures == {"parameters": Figure(9, good="lower")}
+    class Longest:
+        def encode(self, x_BT, lengths_B):
+            assert x_BT.shape[1] == lengths_B.max()
+            return SimpleNamespace(static=SimpleNamespace(mean=lengths_B[:, None].float()))
+
+    class Test(list):
+        def take(self, indices_B):
+            count = len(indices_B)
+            return Batch(torch.zeros(count, 7, 2), torch.full((count,), 7), indices_B)
+
+    figures = made("genzoo_metrics")(Longest(), SimpleNamespace(test=Test(range(90))))
+    assert figures == {"distance": Figure(7 - 4, good="lower")}
 
 
 def test_the_judge_example_gives_a_verdict_on_every_factor(made):

@@ -241,7 +241,8 @@ def test_a_fault_in_another_file_of_a_package_is_laid_at_its_door(
         deep.f()
     blamed = zoo.blame(caught.value)
     assert blamed is not None
-    assert blamed.name == "acmepack"
+    assert blamed.plugin.name == "acmepack"
+    assert blamed.place == "deep.py:2, in f"
 
 
 def test_what_a_plugin_gave_may_be_at_fault_where_no_frame_is_its_own(
@@ -251,18 +252,28 @@ def test_what_a_plugin_gave_may_be_at_fault_where_no_frame_is_its_own(
     from genzoo_rwae import hookimpl, metric
 
 
-    @metric("silent")
-    def silent(model, splits, /):
-        '''Measures nothing.'''
+    class Same(torch.nn.Module):
+        width = 5  # in truth 6
+
+        def __init__(self, frame_shape, /):
+            super().__init__()
+
+        def forward(self, x_BT, lengths_B, /):
+            return x_BT.flatten(2)[..., :6]
+
+
+    same = encoder("same")(Same)
 
 
     @hookimpl
-    def genzoo_metrics():
-        yield silent
+    def genzoo_encoders():
+        yield same
     """
-    path = write("quiet.py", text)
-    ended = genzoo("build", write("s.yaml", tiny + "evaluate: [silent]\n"), "-p", path)
+    text = text.replace("import hookimpl, metric", "import encoder, hookimpl")
+    path = write("quiet.py", "    import torch\n" + text)
+    ended = genzoo("check", write("s.yaml", tiny), "-p", path, "--set", "model.encoder=same")
     assert ended.code == 1
     assert (
-        f"a fault of genzoo-rwae, or of what a plugin gave it: plugin 'quiet' ({path})" in ended.err
+        f"a fault of genzoo-rwae, or of what a plugin gave it: plugin 'quiet' ({path}); `genzoo "
+        "check --plugin FILE` tries a plugin piece by piece" in ended.err
     )

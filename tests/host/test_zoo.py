@@ -539,7 +539,9 @@ def test_an_exception_in_a_plugins_code_is_blamed_on_it(zoo: Zoo, write: Write):
         zoo.find("penalty", "gap").component.build(0, 0)
     blamed = zoo.blame(caught.value)
     assert blamed is not None
-    assert blamed.name == "guilty"
+    assert blamed.plugin.name == "guilty"
+    line = 1 + guilty.read_text().splitlines().index("    return 1 / 0")
+    assert blamed.place == f"guilty.py:{line}, in gap"
 
 
 def test_an_exception_elsewhere_is_nobodys(zoo: Zoo, write: Write):

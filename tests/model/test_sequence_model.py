@@ -258,6 +258,38 @@ def test_frames_are_between_zero_and_one_where_the_data_are(rwae, bounded):
         assert x.max() <= 1
 
 
+VERBS = {
+    "encode": lambda model, x_BT: model.encode(x_BT),
+    "reconstruct": lambda model, x_BT: model.reconstruct(x_BT),
+    "swap, static": lambda model, x_BT: model.swap(x_BT, torch.zeros(5, 4, *SHAPE)),
+    "swap, motion": lambda model, x_BT: model.swap(torch.zeros(5, 4, *SHAPE), x_BT),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_frames_that_are_no_images_are_refused_and_noisy_ones_taken(model, clips, verb):
+    said = r"values go from 0 to 2\d\d; this model sees images: wanted bytes \(uint8\), or floats"
+    for wrong in (clips.float(), clips.long(), clips.double()):
+        with pytest.raises(ValueError, match=said):
+            verb(model, wrong)
+    with pytest.raises(ValueError, match="values go from -3 to"):
+        verb(model, clips / 255 - 3)
+    for end in (torch.inf, -torch.inf):
+        infinite = clips / 255
+        infinite[2, 1, 0, 3, 3] = end
+        with pytest.raises(ValueError, match="some values are infinite"):
+            verb(model, infinite)
+    with pytest.raises(TypeError, match=r"frames are a ndarray; wanted a torch\.Tensor"):
+        verb(model, clips.numpy())
+    verb(model, clips / 255 + 0.4)
+    verb(model, clips / 255 - 0.4)
+
+
+def test_vectors_may_have_any_size_and_no_sequences_are_no_fault(rwae, model):
+    assert rwae(shape=(6,), bounded=False).eval().encode(300 * torch.randn(3, 4, 6))
+    assert len(model.encode(torch.zeros(0, 4, *SHAPE)).static.mean) == 0
+
+
 # -- samples ----------------------------------------------------------------------------------
 
 

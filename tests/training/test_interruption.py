@@ -21,6 +21,7 @@ from genzoo_rwae.run import open_splits
 from genzoo_rwae.run_folder import RunFolder
 from genzoo_rwae.training.batches import Batches
 from genzoo_rwae.training.checkpoint import last_state, load_state
+from genzoo_rwae.training.signals import noted_signals
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -70,6 +71,34 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert caught.value.exit_code == 128 + getattr(signal, name)
     assert load_state(tmp_path / "run" / "checkpoints" / "last.pt").step == 5
     assert signal.getsignal(getattr(signal, name)) is before
+
+
+@pytest.fixture
+def ends_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Signals that came through to whoever was there before."""
+    told: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: told.append(number))
+    yield told
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_told_twice_within_a_second_is_one(
+    ends_told: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("genzoo_rwae.training.signals.time.monotonic", lambda: clock[0])
+    with noted_signals() as signals:
+        assert signals.received == 0
+        signal.raise_signal(signal.SIGINT)
+        clock[0] += 0.9
+        signal.raise_signal(signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        assert ends_told == []
+        clock[0] += 0.2
+        signal.raise_signal(signal.SIGINT)  # somebody does not want to wait
+        assert ends_told == [signal.SIGINT]
+    signal.raise_signal(signal.SIGINT)
+    assert ends_told == [signal.SIGINT] * 2
 
 
 POISON = """\

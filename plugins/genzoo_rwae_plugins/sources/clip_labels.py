@@ -88,9 +88,11 @@ def read_labels(
 
 
 def _found_instead(clip: str, values: Mapping[str, object]) -> str:
-    """Whether a clip that has no row has one under the name of its file."""
+    """What there is where a clip has no row: the name of its file, or other names."""
     files = [name for name in values if Path(name).stem == clip]
-    return f": '{files[0]}' is its file, whose ending a clip's name does not have" if files else ""
+    if files:
+        return f": '{files[0]}' is its file, whose ending a clip's name does not have"
+    return f"; the first row is of '{next(iter(values))}'" if values else ""
 
 
 def factor_of(

@@ -179,7 +179,10 @@ def test_labels_come_from_a_table(folder, tmp_path):
         ("clip,who\nclip-0,a\nclip-0,b\n", r"labels\.csv:3: found clip 'clip-0' again"),
         ("clip,who\nclip-0\n", r"labels\.csv:2: found 1 values, wanted 2"),
         ("clip,who\nclip-0,\n", r"labels\.csv:2: found 1 values, wanted 2"),
-        ("clip,who\nclip-0,a\n", "found no row for 4 of 5 clips, the first is 'clip-1'; wanted"),
+        (
+            "clip,who\nclip-0,a\n",
+            "4 of 5 clips, the first is 'clip-1'; the first row is of 'clip-0'; wanted",
+        ),
         ("clip,who\nclip-0.gif,a\n", "first is 'clip-0': 'clip-0.gif' is its file, whose ending"),
         (None, "the labels cannot be read"),
     ],
