@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +31,8 @@ __all__ = ["launch", "noticed_losses", "ranks_of"]
 # late, and while the first one saves, calls hooks and talks to trackers. A process that dies is
 # noticed at once, by its closed connections; this is for machines that vanish.
 _PATIENCE = timedelta(minutes=30)
+_FIRST = "GENZOO_FIRST_RANK"  # the process that has started this one
+_GLANCE = 0.2  # seconds
 
 
 def launch(devices: int | None = None, *, shard_weights: bool = False) -> Engine:
@@ -111,9 +115,48 @@ def launch(devices: int | None = None, *, shard_weights: bool = False) -> Engine
     log = logging.getLogger("lightning_fabric")
     level = log.level
     log.setLevel(logging.WARNING)
-    fabric.launch()
+    with _watched_start(getattr(fabric.strategy.launcher, "procs", [])):
+        fabric.launch()
     log.setLevel(level)
     return fabric
+
+
+@contextmanager
+def _watched_start(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """End this process where one that it was started with is gone before all are connected.
+
+    What connects them would wait for it, and says nothing.
+
+    Args:
+        started: the processes that this one starts meanwhile.
+    """
+    first = os.environ.get(_FIRST) if int(os.environ.get("LOCAL_RANK", 0)) else None
+    connected = threading.Event()
+
+    def gone() -> str:
+        if first and os.getppid() != int(first):
+            return "the first rank has ended"
+        codes = {rank: process.poll() for rank, process in enumerate(started, start=1)}
+        ended = (f"rank {rank} has ended with {code}" for rank, code in codes.items() if code)
+        return next(ended, "")
+
+    def watch() -> None:
+        while not connected.wait(_GLANCE):
+            if who := gone():
+                said = f"{who} before all ranks were connected; the same command begins again"
+                print(f"genzoo: {said}", file=sys.stderr, flush=True)
+                for process in started:
+                    process.kill()
+                os._exit(1)
+
+    own = os.environ.setdefault(_FIRST, str(os.getpid()))
+    threading.Thread(target=watch, name="watched-start", daemon=True).start()
+    try:
+        yield
+    finally:
+        connected.set()
+        if own == str(os.getpid()):
+            del os.environ[_FIRST]
 
 
 def _connect_anew(backend: str) -> None:

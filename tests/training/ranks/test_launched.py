@@ -147,6 +147,28 @@ def test_a_rank_that_is_killed_ends_all_with_a_message_and_the_run_goes_on(
     assert distance(one_rank, place / "two") < 1e-2
 
 
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [("getpid", "rank 1 has ended with -9"), ("getppid", "the first rank has ended")],
+    ids=["the other", "the first"],
+)
+def test_a_rank_that_is_killed_before_all_are_connected_is_told(
+    run: Run, place: Path, who: str, said: str
+) -> None:
+    (place / f"{who}.py").write_text(
+        "import os, signal\nfrom genzoo_rwae import hookimpl\n"
+        f"if os.environ.get('LOCAL_RANK') == '1':\n    os.kill(os.{who}(), signal.SIGKILL)\n"
+        "@hookimpl\ndef genzoo_model_built(model):\n    del model\n"
+    )
+    words = ("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", f"slain-{who}", "--devices", "2")
+    began = time.monotonic()
+    slain = run(*words, "-p", f"{who}.py")  # returns when the last of both has ended
+    assert time.monotonic() - began < 60
+    assert slain.returncode != 0
+    assert f"{said} before all ranks were connected; the same command begins" in slain.stderr
+    assert not (place / f"slain-{who}").exists()
+
+
 @pytest.mark.slow
 def test_torchrun_starts_the_ranks_and_starts_them_again_when_one_is_killed(
     run: Run, place: Path, one_rank: Path
