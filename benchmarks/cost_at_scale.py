@@ -116,7 +116,7 @@ def bytes_an_entry() -> float:
     with tempfile.TemporaryDirectory() as folder:
         for shards in (1_000, 2_000):
             every = tuple(
-                Shard(f"train-{n:06}.safetensors", 325, 31_987_840) for n in range(shards)
+                Shard(f"train-{n:06}.safetensors", 325, 31_987_840, "0" * 64) for n in range(shards)
             )
             split = SplitShards(info, "uint8", False, every)
             empty = SplitShards(info, "uint8", False, ())

@@ -13,6 +13,7 @@ Shapes: N sequences of a shard, S steps of all of them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ __all__ = [
 
 INDEX = "shards.json"
 _FORMAT = 1
-MOST_BYTES = 20_000_000
+MOST_BYTES = 40_000_000
 """Of an index that is read: strangers' files are not read without end."""
 MOST_SHARDS = 200_000
 """Of one folder, whose index is below `MOST_BYTES` then."""
@@ -47,6 +48,7 @@ MOST_SHARDS = 200_000
 _DAMAGED = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
 )  # fmt: skip
+_SHA256 = re.compile("[0-9a-f]{64}")
 _DType = Literal["uint8", "float32"]
 
 
@@ -58,11 +60,13 @@ class Shard:
         file: its name in the folder.
         sequences: how many it has, at least one.
         size: of the file, in bytes.
+        sha256: of the file, in hexadecimal digits; empty if nobody noted it.
     """
 
     file: str
     sequences: int
     size: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def check_values(info: DataInfo, values: np.ndarray) -> None:
 
 
 def _as_json(of: SplitShards) -> dict[str, Any]:
-    shards = [[shard.file, shard.sequences, shard.size] for shard in of.shards]
+    shards = [[shard.file, shard.sequences, shard.size, shard.sha256] for shard in of.shards]
     return {
         "info": of.info.as_json(), "dtype": of.dtype, "grouped": of.grouped, "shards": shards,
     }  # fmt: skip
@@ -201,10 +205,12 @@ def _from_json(raw: Mapping[str, Any]) -> SplitShards:
     )
 
 
-def _shard(file: str, sequences: int, size: int) -> Shard:
+def _shard(file: str, sequences: int, size: int, sha256: str = "") -> Shard:
     # somebody else's index has no say about other folders
     if not isinstance(file, str) or Path(file).name != file:
         raise ValueError(f"{file!r} is no name of a file in the folder")
     if not (type(sequences) is int and type(size) is int and 0 < sequences <= size):
         raise ValueError(f"{file}: {sequences!r} sequences in {size!r} bytes")
-    return Shard(file, sequences, size)
+    if not (isinstance(sha256, str) and (not sha256 or _SHA256.fullmatch(sha256))):
+        raise ValueError(f"{file}: {sha256!r:.80} is no SHA-256")
+    return Shard(file, sequences, size, sha256)

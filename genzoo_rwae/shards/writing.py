@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from safetensors.numpy import save
 
+from genzoo_rwae.digests import Digest
 from genzoo_rwae.errors import DataError
 from genzoo_rwae.files import write_atomic
 from genzoo_rwae.shards.index import (
@@ -131,7 +132,7 @@ def _write_shard(path: Path, pile: list[_Sequence], of: SplitShards, source: str
         ) from error
     raw = save({"steps": steps_S, **rows})
     write_atomic(path, raw)
-    return Shard(path.name, len(pile), len(raw))
+    return Shard(path.name, len(pile), len(raw), Digest.of(raw).sha256)
 
 
 def _sequences(split: Split, data: SequenceData, of: SplitShards) -> Iterator[_Sequence]:

@@ -14,7 +14,10 @@ from pathlib import Path
 from genzoo_rwae.errors import RunError
 from genzoo_rwae.files import why_not_written
 
-__all__ = ["Claim", "turn"]
+__all__ = ["CLAIMS", "TURN", "Claim", "turn"]
+
+TURN, CLAIMS = ".turn", ".claims"
+"""What a sweep's folder has of its workers: a file that is locked, and one a trial."""
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
@@ -26,7 +29,7 @@ def turn(folder: Path) -> Iterator[None]:
     Raises:
         RunError: the folder cannot be written, or knows no locks.
     """
-    handle = _opened(folder / ".turn")
+    handle = _opened(folder / TURN)
     try:
         _lock(handle, folder, wait=True)
         yield
@@ -45,7 +48,7 @@ class Claim:
     """
 
     def __init__(self, folder: Path, number: int) -> None:
-        self.path = folder / ".claims" / f"{number:04}"
+        self.path = folder / CLAIMS / f"{number:04}"
         self._handle: int | None = None
 
     def take(self) -> bool:

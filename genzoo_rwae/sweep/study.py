@@ -16,13 +16,14 @@ import numpy as np
 
 from genzoo_rwae.errors import CheckpointError, SpecError
 from genzoo_rwae.spec import differences
-from genzoo_rwae.sweep.claims import Claim, turn
+from genzoo_rwae.sweep.claims import CLAIMS, TURN, Claim, turn
 
 if TYPE_CHECKING:
     from genzoo_rwae.sweep.plan import Plan
 
 __all__ = ["Study", "Trial"]
 
+_DATABASE = "sweep.db"
 _PATIENCE = 60  # seconds that a write waits for those of others
 _SAME, _WHY, _IDENTITY = "same as", "why", "identity"
 
@@ -44,6 +45,22 @@ class Trial:
     claim: Claim
 
 
+def _check_free(folder: Path) -> None:
+    """Refuse what is no sweep's folder and holds something.
+
+    Raises:
+        SpecError: it does, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SpecError(f"{folder} is a file; give -o a folder for the sweep")
+    inside = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if _DATABASE not in inside and (foreign := set(inside) - {TURN, CLAIMS}):
+        raise SpecError(
+            f"{folder} is no sweep's folder and is left as it is: it holds {min(foreign)} and no "
+            f"{_DATABASE}; give -o a new or an empty folder"
+        )
+
+
 class Study:
     """Asks for trials and is told what they came to.
 
@@ -53,7 +70,7 @@ class Study:
         identity: what may not have changed since the sweep was begun.
 
     Raises:
-        SpecError: Optuna is not installed, or the folder is of another sweep.
+        SpecError: Optuna is not installed, or the folder is of another sweep or of none.
         CheckpointError: the database cannot be read.
     """
 
@@ -67,8 +84,9 @@ class Study:
                 n_warmup_steps=plan.said.prune.measurements,
             ),
         }
+        _check_free(folder)
         with turn(folder):
-            path = folder / "sweep.db"
+            path = folder / _DATABASE
             try:
                 self._storage = optuna.storages.RDBStorage(
                     f"sqlite:///{path.resolve()}",

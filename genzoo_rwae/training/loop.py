@@ -33,6 +33,7 @@ from genzoo_rwae.training.compilation import faster_pass
 from genzoo_rwae.training.engine import Engine
 from genzoo_rwae.training.launch import launch, ranks_of
 from genzoo_rwae.training.limits import Limits
+from genzoo_rwae.training.memory import trim_freed_memory
 from genzoo_rwae.training.precision import choose_execution
 from genzoo_rwae.training.progress import TrainingBar
 from genzoo_rwae.training.randomness import step_generator
@@ -369,6 +370,7 @@ class Trainer:
         )
         if self.ranks.is_first:
             save_state(self.run, state)
+        trim_freed_memory()
 
     def _open_trackers(self) -> None:
         self.trackers = Trackers(self.spec.trackers, self.run.path, self._warn)

@@ -295,6 +295,26 @@ def test_the_folder_of_another_sweep_is_left_as_it_is(
         Study(plan(sweep_text), tmp_path / "sweep", {"seed": 1, "values": {"a": 1}})
 
 
+def test_a_folder_of_something_else_is_left_as_it_is(
+    plan: Read, sweep_text: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    (folder / "sweep.md").write_text("mine")
+    with pytest.raises(
+        gz.SpecError, match=r"no sweep's folder .* it holds sweep\.md and no sweep\.db"
+    ):
+        Study(plan(sweep_text), folder, {})
+    assert [path.name for path in folder.iterdir()] == ["sweep.md"]
+    (folder / "sweep.md").unlink()
+    (folder / ".turn").touch()  # as another worker may be first by a moment
+    Study(plan(sweep_text), folder, {})
+    (folder / "sweep.md").write_text("of a sweep that was begun")
+    Study(plan(sweep_text), folder, {})
+    with pytest.raises(gz.SpecError, match=r"sweep\.db is a file; give -o a folder"):
+        Study(plan(sweep_text), folder / "sweep.db", {})
+
+
 def test_a_damaged_database_is_named(plan: Read, sweep_text: str, tmp_path: Path) -> None:
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "sweep.db").write_bytes(b"no database at all" * 100)

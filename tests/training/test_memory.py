@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from genzoo_rwae import build
-from genzoo_rwae.training import memory, threads
+from genzoo_rwae.training import loop, memory, threads
 
 # memory that a process still has after it has freed a block, in MB
 FREED = """
@@ -21,7 +21,7 @@ import resource
 import sys
 from pathlib import Path
 
-from genzoo_rwae.training.memory import keep_freed_memory
+from genzoo_rwae.training.memory import keep_freed_memory, trim_freed_memory
 
 kept = sys.argv[1] == "kept" and keep_freed_memory()
 free, malloc = ctypes.CDLL(None).free, ctypes.CDLL(None).malloc
@@ -37,6 +37,8 @@ before = resident()
 at = malloc(96 << 20)
 ctypes.memset(at, 1, 96 << 20)
 free(at)
+if sys.argv[1:] == ["kept", "then trimmed"]:
+    trim_freed_memory()
 print(kept, round(resident() - before))
 """
 
@@ -54,10 +56,10 @@ def plain_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in names}
 
 
-def said_of_a_freed_block(how: str, **environment: str) -> tuple[str, int]:
+def said_of_a_freed_block(*how: str, **environment: str) -> tuple[str, int]:
     """Whether memory is kept, and how many MB are left of a block of 96."""
     kept, megabytes = subprocess.run(
-        [sys.executable, "-c", FREED, how],
+        [sys.executable, "-c", FREED, *how],
         capture_output=True,
         text=True,
         check=True,
@@ -72,6 +74,7 @@ def test_a_freed_block_stays_with_the_process() -> None:
     assert kept == "True"
     assert megabytes > 90
     assert said_of_a_freed_block("as it was")[1] < 10
+    assert said_of_a_freed_block("kept", "then trimmed")[1] < 10
 
 
 @pytest.mark.skipif(not has_mallopt(), reason="this C library has no mallopt")
@@ -99,6 +102,7 @@ def test_other_c_libraries_are_left_alone(
     monkeypatch.setattr(memory.os, "environ", {})
     monkeypatch.setattr(memory.ctypes, "CDLL", refuse)
     assert memory.keep_freed_memory.__wrapped__() is False
+    memory.trim_freed_memory()
 
 
 def test_what_is_refused_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +116,17 @@ def test_what_is_refused_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.os, "environ", {})
     assert memory.keep_freed_memory.__wrapped__() is False
     assert asked == [-3, -3, -1]
+
+
+def test_every_checkpoint_gives_back_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trimmed, saved, save = [], [], loop.save_state
+    monkeypatch.setattr(loop, "trim_freed_memory", lambda: trimmed.append(len(saved)))
+    monkeypatch.setattr(loop, "save_state", lambda *given: saved.append(save(*given)))
+    settings = {"train.steps": 3, "train.save_every": 0, "evaluate": []}
+    build("zoo:moving-shapes", run=tmp_path / "run", settings={**settings, "train.threads": 1})
+    assert trimmed == [1, 2, 3]
 
 
 def test_a_build_keeps_memory_before_it_tries_how_fast_a_batch_is(

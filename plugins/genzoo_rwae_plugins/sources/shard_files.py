@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from genzoo_rwae.digests import Digest
 from genzoo_rwae.errors import DataError
 from genzoo_rwae.shards import Shard, SplitShards, check_rows, check_values, stored_shape
 from genzoo_rwae_plugins.sources.places import check_regular
@@ -33,17 +34,22 @@ class OpenShard:
         path: the file.
         shard: what the index says of it.
         of: what the index says of its split.
+        is_known: its bytes were compared with their digest before.
 
     Raises:
         DataError: it is not there, or not what the index says.
     """
 
-    def __init__(self, path: Path, shard: Shard, of: SplitShards) -> None:
+    def __init__(
+        self, path: Path, shard: Shard, of: SplitShards, *, is_known: bool = False
+    ) -> None:
         self._path, self._size, self._info = path, shard.size, of.info
         try:
             check_regular(path)
             self._check_size()
             _check_header(path)
+            if shard.sha256 and not is_known and Digest.of_file(path).sha256 != shard.sha256:
+                raise ValueError("its bytes are not those that were written")
             # through torch the steps stay where they are: as numpy's they would come into memory,
             # and the whole process would wait for the disc
             with safe_open(path, framework="pt") as file:

@@ -53,6 +53,7 @@ class _Shards(SequenceData):
         self._counts_P = np.array([shard.sequences for shard in of.shards], np.int64)
         self._ends_P = self._counts_P.cumsum()
         _check_sizes(folder, of)
+        self._known: set[int] = set()  # shards that were found to be what was written
         self._opened = lru_cache(window + 1)(self._open)
 
     def __len__(self) -> int:
@@ -103,7 +104,10 @@ class _Shards(SequenceData):
 
     def _open(self, number: int) -> OpenShard:
         shard = self._of.shards[number]
-        return OpenShard(self._folder / shard.file, shard, self._of)
+        is_known = number in self._known
+        opened = OpenShard(self._folder / shard.file, shard, self._of, is_known=is_known)
+        self._known.add(number)
+        return opened
 
 
 def _check_sizes(folder: Path, of: SplitShards) -> None:

@@ -1,5 +1,6 @@
 """Shards hold what a source gave, and give it in any order, on any number of ranks."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from genzoo_rwae_plugins.sources.walkers import walkers
 from safetensors.numpy import load, save
 
 import genzoo_rwae as gz
+from genzoo_rwae.digests import Digest
 from genzoo_rwae.errors import DataError
 from genzoo_rwae.ranks import Ranks, RowShares
 from genzoo_rwae.sequences import Split
@@ -309,10 +311,10 @@ def ragged(tmp_path: Path) -> Path:
 
 
 def replace_shard(folder: Path, raw: bytes) -> None:
-    """Put other bytes into the only shard, with the index saying as many."""
+    """Put other bytes into the only shard, with an index that is of them."""
     (folder / "train-000000.safetensors").write_bytes(raw)
     said = json.loads((folder / INDEX).read_text())
-    said["splits"]["train"]["shards"][0][2] = len(raw)
+    said["splits"]["train"]["shards"][0][2:] = len(raw), hashlib.sha256(raw).hexdigest()
     (folder / INDEX).write_text(json.dumps(said))
 
 
@@ -409,6 +411,41 @@ def test_missing_values_where_none_may_be_are_refused(ragged: Path) -> None:
         read_all(ragged)
 
 
+def flip(path: Path, place: int) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[place] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("place", [-1, -40])
+def test_a_shard_with_a_wrong_bit_is_refused_when_it_is_opened(ragged: Path, place: int) -> None:
+    flip(ragged / "train-000000.safetensors", place)
+    said = r"train-000000\.safetensors: found its bytes are not those that were written; wanted"
+    with pytest.raises(DataError, match=said):
+        read_all(ragged)
+
+
+def test_shards_are_compared_with_their_digests_once(
+    ragged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, of_file = [], Digest.of_file
+    monkeypatch.setattr(Digest, "of_file", lambda path: looked.append(path.name) or of_file(path))
+    data = shards("train", path=ragged)
+    assert looked == []  # nothing is read before it is wanted
+    data.take(np.arange(6))
+    data._opened.cache_clear()  # type: ignore[attr-defined]
+    data.take(np.arange(6))
+    assert looked == ["train-000000.safetensors"]
+
+
+def test_shards_of_an_index_without_digests_are_read(ragged: Path) -> None:
+    wanted = read_all(ragged).x_BT
+    said = json.loads((ragged / INDEX).read_text())
+    del said["splits"]["train"]["shards"][0][3]
+    (ragged / INDEX).write_text(json.dumps(said))
+    assert torch.equal(read_all(ragged).x_BT.nan_to_num(7.0), wanted.nan_to_num(7.0))
+
+
 @pytest.mark.parametrize("size", [0, 5, 100, -1])
 def test_a_shard_cut_short_is_named_before_a_run_and_in_it(ragged: Path, size: int) -> None:
     path = ragged / "train-000000.safetensors"
@@ -434,6 +471,8 @@ def test_a_shard_cut_short_is_named_before_a_run_and_in_it(ragged: Path, size: i
         (("splits", "train", "shards"), [["/etc/passwd", 1, 9]]),
         (("splits", "train", "shards"), [["x", 0, 9]]), (("splits", "train", "shards"), [["x", 9]]),
         (("splits", "train", "shards"), [["x", 2**70, 9]]), (("splits", "train", "shards"), 7),
+        (("splits", "train", "shards"), [["x", 1, 9, "not hexadecimal"]]),
+        (("splits", "train", "shards"), [["x", 1, 9, 5]]),
     ],
     ids=str,
 )  # fmt: skip
