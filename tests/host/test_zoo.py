@@ -540,8 +540,7 @@ def test_an_exception_in_a_plugins_code_is_blamed_on_it(zoo: Zoo, write: Write):
     blamed = zoo.blame(caught.value)
     assert blamed is not None
     assert blamed.plugin.name == "guilty"
-    line = 1 + guilty.read_text().splitlines().index("    return 1 / 0")
-    assert blamed.place == f"guilty.py:{line}, in gap"
+    assert blamed.place == "guilty.py:7, in measure"
 
 
 def test_an_exception_elsewhere_is_nobodys(zoo: Zoo, write: Write):
