@@ -216,7 +216,8 @@ def shares(steps: Steps) -> Counter[str]:
         for _ in range(PROFILED):
             steps()
     # the last of a number is the operation that a gradient goes back through
-    forward = {event.sequence_nr: event for event in seen.events() if not event.fwd_thread}
+    numbered = (event for event in seen.events() if event.sequence_nr >= 0)
+    forward = {event.sequence_nr: event for event in numbered if not event.fwd_thread}
     found: Counter[str] = Counter()
     for event in seen.events():
         found[_kind(event, forward)] += event.self_cpu_time_total

@@ -17,7 +17,7 @@ from genzoo_rwae.assemble import Assembled, assemble, located, open_split
 from genzoo_rwae.errors import CheckpointError, DataError, SpecError
 from genzoo_rwae.evaluation import Splits
 from genzoo_rwae.evaluation.measure import wants_judge
-from genzoo_rwae.evaluation.rehearsal import rehearse, tried
+from genzoo_rwae.evaluation.rehearsal import rehearse
 from genzoo_rwae.provenance import compare_plugins, with_provenance
 from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.releases import own_copy
@@ -132,7 +132,7 @@ def build_spec(
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
                 if not run.state.is_file():
-                    rehearse(assembled.model, splits, spec.evaluate, zoo)
+                    rehearse(assembled.model, lambda: splits, spec.evaluate, zoo)
             trainer = Trainer(
                 spec, assembled, splits.train, splits.validation, run, zoo, console, engine, goes_on
             )
@@ -173,7 +173,7 @@ def build_spec(
 def check(
     spec: str | Path, *, settings: Mapping[str, object] | Sequence[str] = (), zoo: Zoo | None = None
 ) -> tuple[Spec, Assembled]:
-    """Everything that `build` does up to assembly; writes and trains nothing.
+    """Everything that `build` does before it trains; writes nothing.
 
     Raises:
         SpecError, DataError, PluginError: as `build`.
@@ -183,8 +183,7 @@ def check(
     train = open_split(loaded, "train")
     _check_batch(loaded, len(train))
     assembled = assemble(loaded, train.info)
-    if tried(loaded.evaluate):
-        rehearse(assembled.model, open_splits(loaded), loaded.evaluate, zoo)
+    rehearse(assembled.model, lambda: open_splits(loaded), loaded.evaluate, zoo)
     return loaded, assembled
 
 

@@ -51,6 +51,7 @@ def measure_run(
         run.save_evaluation(figures, step=step, metrics=how)
 
     if missing:
+        keep({})  # whatever comes of those that are missing, figures of another model go
         keep(_measured(spec, model, splits, missing, console, keep))
     else:
         keep({})

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         _interrupted()
     except SystemExit as ended:
-        if _comes_of_an_interrupt(ended):  # of which typer says nothing
+        if ended.code == 130 and _comes_of_an_interrupt(ended):  # of which typer says nothing
             _interrupted()
         raise
     except BrokenPipeError:
@@ -101,8 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _interrupted() -> NoReturn:
-    said = "genzoo: stopped at once; what was written is kept, and the same command goes on from it"
-    print(said, file=sys.stderr)
+    print("genzoo: stopped at once; what was written is kept", file=sys.stderr)
     sys.exit(130)
 
 

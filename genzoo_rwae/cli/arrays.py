@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genzoo_rwae.errors import SpecError
+from genzoo_rwae.errors import DataError, SpecError
 from genzoo_rwae.files import write_atomic_with
+from genzoo_rwae.releases import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.sequences import SequenceData, Split
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["check_action", "open_data", "open_run", "pick", "save_arrays"]
+__all__ = ["check_action", "open_data", "open_run", "pick", "place_of", "save_arrays"]
 
 
 def save_arrays(path: Path, **arrays: Tensor) -> Path:
@@ -45,6 +46,20 @@ def pick(data: SequenceData, text: str | None, count: int, option: str) -> np.nd
     if len(data) == 0 or indices.min() < 0 or indices.max() >= len(data):
         raise SpecError(f"{option} {text}: the split has the sequences 0 to {len(data) - 1}")
     return indices
+
+
+def place_of(run: Path, name: str, output: Path | None, other: Sequence[str] | None) -> Path:
+    """Where a verb writes: where it is told to, or into the run's folder what is of its own data.
+
+    Raises:
+        SpecError: nobody said where what is made of other data goes.
+    """
+    if other and output is None:
+        raise SpecError(
+            "--data without -o: the run's folder holds what is made of its own data; say where "
+            "this goes"
+        )
+    return output or outputs_of(run) / name
 
 
 def check_action(model: SequenceModel, action: int | None) -> None:
@@ -74,15 +89,11 @@ def open_run(
     from genzoo_rwae.run import load
 
     model, data = load(run, zoo=zoo), open_data(run, split, zoo, other)
-    for what, found, wanted in (
-        ("frames", data.info.frame_shape, model.info.frame_shape),
-        ("whether they are images", data.info.bounded, model.info.bounded),
-    ):
-        if other and found != wanted:
-            raise SpecError(
-                f"--data {' '.join(other)}: {what}: {found}; the model of {run} was built for "
-                f"{wanted}: give options with which the source makes such"
-            )
+    if other and data.info.frame_shape != model.info.frame_shape:
+        raise SpecError(
+            f"--data {' '.join(other)}: frames are {data.info.frame_shape}; the model of {run} was "
+            f"built for {model.info.frame_shape}: give options with which the source makes such"
+        )
     return model, data
 
 
@@ -100,8 +111,18 @@ def open_data(
     from genzoo_rwae.run_folder import RunFolder
     from genzoo_rwae.spec import load_spec
 
-    settings = [f"data.{option}" for option in other or ()]
-    data = open_split(load_spec(RunFolder.open(run).spec, zoo=zoo, settings=settings), split)
+    spec = RunFolder.open(run).spec
+    if not other:
+        data = open_split(load_spec(spec, zoo=zoo), split)
+    else:
+        asked = f"--data {' '.join(other)}"
+        if lost := [option for option in other if "=" not in option]:
+            raise SpecError(f"{asked}: found {lost[0]}; wanted OPTION=VALUE, as path=CLIPS")
+        try:
+            settings = [f"data.{option}" for option in other]
+            data = open_split(load_spec(spec, zoo=zoo, settings=settings), split)
+        except (DataError, SpecError) as error:  # which tell of the run's own spec
+            raise type(error)(f"{asked}: {error}") from error
     if not len(data):
         whose = "these" if other else "this run's"
         raise SpecError(f"the {split} split of {whose} data is empty; take another --split")

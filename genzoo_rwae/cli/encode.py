@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from genzoo_rwae.cli.session import AsJson, Force, OtherData, Run, Session, SplitName, print_json
-from genzoo_rwae.releases import outputs_of
 
 __all__ = ["add_to"]
 
@@ -33,12 +32,12 @@ def add_to(app: typer.Typer) -> None:
 
         Of models with actions, the probabilities of each as well.
         """
-        from genzoo_rwae.cli.arrays import open_run, save_arrays
+        from genzoo_rwae.cli.arrays import open_run, place_of, save_arrays
         from genzoo_rwae.errors import SpecError
         from genzoo_rwae.evaluation import encode_split
 
         session: Session = context.obj
-        path = output or outputs_of(run) / f"codes-{split}.npz"
+        path = place_of(run, f"codes-{split}.npz", output, other)
         if path.exists() and not force:
             raise SpecError(f"{path} is there already; give another file with -o, or say --force")
         model, data = open_run(run, split, session.zoo, other)

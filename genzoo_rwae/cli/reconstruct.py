@@ -19,7 +19,6 @@ from genzoo_rwae.cli.session import (
     new_folder,
     print_json,
 )
-from genzoo_rwae.releases import outputs_of
 
 __all__ = ["add_to"]
 
@@ -42,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
         """Encode and decode sequences of the run's data: pictures, arrays, errors and sound."""
         import torch
 
-        from genzoo_rwae.cli.arrays import open_run, pick, save_arrays
+        from genzoo_rwae.cli.arrays import open_run, pick, place_of, save_arrays
         from genzoo_rwae.cli.sounds import Heard, originals, save_sounds
         from genzoo_rwae.report.compose import reconstruction_picture
         from genzoo_rwae.report.pictures import save_png
@@ -50,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
         session: Session = context.obj
         model, data = open_run(run, split, session.zoo, other)
         batch = data.take(pick(data, indices, 8, "--indices"))
-        folder = new_folder(output or outputs_of(run) / "reconstruct", force=force)
+        folder = new_folder(place_of(run, "reconstruct", output, other), force=force)
         made = model.reconstruct(batch.x_BT, batch.lengths_B)
         generator = torch.Generator().manual_seed(0)
         picture = reconstruction_picture(model, batch.x_BT, batch.lengths_B, generator)

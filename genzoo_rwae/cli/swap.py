@@ -20,7 +20,6 @@ from genzoo_rwae.cli.session import (
     print_json,
 )
 from genzoo_rwae.errors import SpecError
-from genzoo_rwae.releases import outputs_of
 
 if TYPE_CHECKING:
     from genzoo_rwae.evaluation.directions import Subspace
@@ -63,7 +62,7 @@ def add_to(app: typer.Typer) -> None:
         the static code that the labels of training sequences tell (directions.json of `genzoo
         traverse`). Of data that are sound, swap-I-J.wav has what I gives and what J gives.
         """
-        from genzoo_rwae.cli.arrays import check_action, open_run, pick, save_arrays
+        from genzoo_rwae.cli.arrays import check_action, open_run, pick, place_of, save_arrays
         from genzoo_rwae.cli.sounds import Heard, originals, save_sounds
         from genzoo_rwae.evaluation.traversal import exchange_all
         from genzoo_rwae.report.compose import swap_all
@@ -79,7 +78,7 @@ def add_to(app: typer.Typer) -> None:
         donors = rows.x_BT, columns.x_BT, rows.lengths_B, columns.lengths_B
         subspace = _subspace(run, session, model, only) if only else None
         name = f"swap-{only}" if only else "swap"
-        folder = new_folder(output or outputs_of(run) / name, force=force)
+        folder = new_folder(place_of(run, name, output, other), force=force)
         if subspace:
             swapped_RCT = exchange_all(model, subspace, *donors)
         else:

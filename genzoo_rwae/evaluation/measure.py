@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +111,9 @@ def measure(
         torch.manual_seed(0)  # metrics take generators of their own; this holds those that do not
         extra = wired if metric.name in judged else ()
         try:
-            figures[metric.name] = as_json(_figures(metric, metric(model, splits, *extra)))
+            with _default_dtype_kept():
+                found = metric(_for(metric, model), splits, *extra)
+            figures[metric.name] = as_json(_figures(metric, found))
         except Exception as error:
             failed = failed or error
             console.print(f"not measured: {metric.name}, which failed", highlight=False)
@@ -124,6 +128,25 @@ def measure(
     if failed:
         raise failed
     return figures
+
+
+def _for(metric: Part, model: SequenceModel) -> SequenceModel:
+    """The model for a metric; one of a plugin gets a copy, which may be changed."""
+    if metric.registered.plugin.origin == "built-in":
+        return model
+    try:
+        return deepcopy(model)
+    except Exception:  # as of one that holds something computed: it is lent
+        return model
+
+
+@contextmanager
+def _default_dtype_kept() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _figures(metric: Part, found: Any) -> Figures:

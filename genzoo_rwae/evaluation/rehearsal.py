@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from genzoo_rwae.spec import Part
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["rehearse", "tried"]
+__all__ = ["rehearse"]
 
 _FEW = 16  # sequences
 
@@ -54,25 +54,25 @@ class _Few(SequenceData):
         return self.data.groups(self.indices_N[indices_B])
 
 
-def tried(metrics: Sequence[Part]) -> list[Part]:
-    """Those of plugins, but for such as want a judge: there is none yet."""
-    return [m for m in metrics if m.registered.plugin.origin != "built-in" and not wants_judge(m)]
-
-
-def rehearse(model: SequenceModel, splits: Splits, metrics: Sequence[Part], zoo: Zoo) -> None:
+def rehearse(
+    model: SequenceModel, splits: Callable[[], Splits], metrics: Sequence[Part], zoo: Zoo
+) -> None:
     """Warn of every metric of a plugin that fails on a few sequences and a model as it is.
 
-    It may be right all the same, where it wants more of either; so nothing ends here.
+    It may be right all the same, where it wants more of either; so nothing ends here. Metrics that
+    want a judge are not tried: there is none yet.
 
     Args:
-        model: not yet trained; its mode and torch's generator stay as they are.
-        splits: the data.
+        model: not yet trained.
+        splits: opens the data; not called if there is nothing to try.
         metrics: those of a spec.
         zoo: knows whose code failed.
     """
-    few = Splits(*(_Few(data) for data in (splits.train, splits.validation, splits.test)))
     was_training = model.training
-    for metric in tried(metrics):
+    own = [m for m in metrics if m.registered.plugin.origin != "built-in" and not wants_judge(m)]
+    few = Splits(*map(_Few, vars(splits()).values())) if own else None
+    for metric in own:
+        assert few is not None
         try:
             with torch.random.fork_rng(devices=[]):
                 measure(model, few, [metric], Console(file=StringIO()))
@@ -85,5 +85,4 @@ def rehearse(model: SequenceModel, splits: Splits, metrics: Sequence[Part], zoo:
                 "it is asked again when training is over"
             )
             warnings.warn(GenzooWarning(said), stacklevel=2)
-        finally:
-            model.train(was_training)
+    model.train(was_training)

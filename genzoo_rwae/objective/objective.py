@@ -84,6 +84,7 @@ class Objective(nn.Module):
         self.penalties: dict[str, WiredPenalty] = {}
         self.critics: dict[str, Critic] = {}
         self.weights = nn.ModuleDict()
+        self.without_gradient: set[str] = set()  # terms of which it was said
         for name in ("static", "dynamic", "independence", "action"):
             part = getattr(section, name)
             if part is None:
@@ -148,7 +149,8 @@ class Objective(nn.Module):
                 figures[f"{name}.weight"] = torch.tensor(factor)
             if self.training and torch.is_grad_enabled():
                 weight.learn(value, progress)
-                if not value.requires_grad:
+                if not value.requires_grad and name not in self.without_gradient:
+                    self.without_gradient.add(name)
                     said = (
                         f"'{name}' has no gradient, so it changes nothing in training: is "
                         "something detached in its penalty, or is all frozen that it compares?"

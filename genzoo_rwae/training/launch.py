@@ -137,8 +137,8 @@ def _watched_start(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]
         if first and os.getppid() != int(first):
             return "the first rank has ended"
         codes = {rank: process.poll() for rank, process in enumerate(started, start=1)}
-        ended = (f"rank {rank} has ended with {code}" for rank, code in codes.items() if code)
-        return next(ended, "")
+        ended = (rank for rank, code in codes.items() if code is not None)
+        return next((f"rank {rank} has ended with {codes[rank]}" for rank in ended), "")
 
     def watch() -> None:
         while not connected.wait(_GLANCE):
@@ -149,13 +149,14 @@ def _watched_start(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]
                     process.kill()
                 os._exit(1)
 
-    own = os.environ.setdefault(_FIRST, str(os.getpid()))
+    is_first = _FIRST not in os.environ
+    os.environ.setdefault(_FIRST, str(os.getpid()))
     threading.Thread(target=watch, name="watched-start", daemon=True).start()
     try:
         yield
     finally:
         connected.set()
-        if own == str(os.getpid()):
+        if is_first:
             del os.environ[_FIRST]
 
 

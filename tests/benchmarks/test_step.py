@@ -70,6 +70,8 @@ def test_a_gradient_counts_where_its_operation_does(
     forward = {7: called(*names), 8: called("lstm", "aten::tanh")}
     assert script._kind(gradient(7, "SomeBackward0", "aten::mul"), forward) == kind
     assert script._kind(gradient(9, "SomeBackward0", "aten::mul"), forward) == "the rest"
+    inner = gradient(9, "leaky_relu_backward", "aten::mul")  # counts by what it is called from
+    assert script._kind(inner, forward) == "leaky ReLU"
 
 
 def test_the_verdict_tells_what_was_reached_from_what_was_not(script: ModuleType) -> None:

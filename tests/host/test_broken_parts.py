@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
 import genzoo_rwae as gz
-from genzoo_rwae import Figure
+from genzoo_rwae import Figure, hookimpl, metric
+from genzoo_rwae.assemble import open_split
 from genzoo_rwae.errors import GenzooWarning, PluginError, SpecError
 from genzoo_rwae.run import check
-from genzoo_rwae.zoo import Zoo
+from genzoo_rwae.spec import load_spec
+from genzoo_rwae.zoo import Plugin, Zoo
 
 Write = Callable[[str, str], Path]
 Genzoo = Callable[..., Any]
@@ -110,24 +114,100 @@ def test_a_metric_that_fails_is_told_before_training(
         gz.build(spec, run=tmp_path / "run")
 
 
+def rude(model: torch.nn.Module, splits: object, /) -> dict[str, Figure]:
+    """Changes all that it can lay its hands on."""
+    torch.set_default_dtype(torch.float64)
+    for parameter in model.requires_grad_(False).train().parameters():
+        parameter.zero_()
+    model.double()
+    return {"value": Figure(torch.rand(()).item())}
+
+
 def test_trying_a_metric_leaves_the_training_as_it_is(
-    write: Write, tiny: str, tmp_path: Path
+    write: Write, tiny: str, tmp_path: Path, zoo: Zoo
 ) -> None:
-    spec = spec_with(write, tiny, "{'steps': Figure(len(splits.test), chance=len(splits.train))}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", GenzooWarning)
-        gz.build(spec, run=tmp_path / "with")
-        gz.build(spec, run=tmp_path / "without", settings={"evaluate": []})
+    spec = write("spec.yaml", tiny)
+    gz.build(spec, run=tmp_path / "without", settings={"evaluate": []})
+    offering = ModuleType("rude")
+    offering.genzoo_metrics = hookimpl(lambda: [metric("rude")(rude)])  # type: ignore[attr-defined]
+    zoo.register(offering, Plugin("rude", "python", "here"))
+    gz.build(spec, run=tmp_path / "with", settings={"evaluate": ["rude"]}, zoo=zoo)
+    assert torch.get_default_dtype() == torch.float32
     of = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("with", "without")]
     assert of[0] == of[1]
-    found = json.loads((tmp_path / "with" / "evaluation.json").read_text())["mine"]["steps"]
-    assert found["value"] > 16  # all of them, not those that it was tried on
+    drawn = [(tmp_path / n / "pictures" / "sample.png").read_bytes() for n in ("with", "without")]
+    assert drawn[0] == drawn[1]
 
 
-def test_a_metric_is_tried_on_a_few_sequences(write: Write, tiny: str) -> None:
-    body = "{'steps': Figure(1 / (len(splits.test) != 16 or len(splits.train) != 16))}"
+def test_a_model_that_cannot_be_copied_is_measured_all_the_same(
+    write: Write, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(model: object) -> None:
+        raise RuntimeError("only leaves can be copied")
+
+    module = importlib.import_module("genzoo_rwae.evaluation.measure")
+    monkeypatch.setattr(module, "deepcopy", refuse)
+    spec = spec_with(write, tiny, "{'right': Figure(0.5)}")
+    gz.build(spec, run=tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert found["mine"]["right"]["value"] == 0.5
+
+
+def test_a_check_leaves_the_generator_where_it_was(write: Write, tiny: str) -> None:
+    before = torch.get_rng_state()
+    check(spec_with(write, tiny, "{'a': Figure(1.0)}"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_metric_is_tried_on_a_few_sequences_from_all_over(write: Write, tiny: str) -> None:
+    body = "{str(split.take([15]).indices_B): Figure(len(split)) for split in splits} | 1 / 0"
+    body = body.replace("for split in splits", "for split in (splits.train, splits.test)")
+    body = f"1 / 0 if {body.replace(' | 1 / 0', '')} == WANTED else {{'a': Figure(1.0)}}"
+    spec = spec_with(write, tiny, body)
+    of = [open_split(load_spec(spec, zoo=Zoo()), split) for split in ("train", "test")]
+    wanted = {f"tensor([{len(data) - 1}])": 16 for data in of}
+    assert min(len(data) for data in of) > 16
+    text = ", ".join(f"'{name}': Figure({count})" for name, count in wanted.items())
+    spec_with(write, tiny, body.replace("WANTED", f"{{{text}}}"))
     with pytest.warns(GenzooWarning, match="division by zero"):
-        check(spec_with(write, tiny, body))
+        check(spec)
+
+
+def test_a_metric_is_not_tried_again_on_a_run_that_is_begun(
+    write: Write, tiny: str, tmp_path: Path
+) -> None:
+    spec = spec_with(write, tiny, "1 / 0")
+    for times in (1, 0):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            with pytest.raises(ZeroDivisionError):
+                gz.build(spec, run=tmp_path / "run")
+        assert sum("before training" in str(warning.message) for warning in told) == times
+
+
+def test_figures_of_another_model_or_that_nobody_asks_for_do_not_outlive_a_metric_that_fails(
+    write: Write, tiny: str, tmp_path: Path
+) -> None:
+    spec, run = spec_with(write, tiny, "1 / 0"), tmp_path / "run"
+    gz.build(spec, run=run, settings={"evaluate": ["reconstruction"]})
+    assert "mse" in (run / "README.md").read_text()
+    with pytest.raises(ZeroDivisionError):
+        gz.build(spec, run=run, settings={"evaluate": ["mine"]})
+    assert json.loads((run / "evaluation.json").read_text()) == {}
+    assert "reconstruction / mse" not in (run / "README.md").read_text()
+
+
+def test_the_first_metric_that_failed_is_told_and_all_others_are_measured(
+    write: Write, tiny: str, tmp_path: Path
+) -> None:
+    text = METRIC.replace("BODY", "1 / 0").replace("yield mine", "yield from (mine, late)")
+    late = '@metric("late")\ndef late(model, splits, /):\n    """L."""\n    raise KeyError(1)\n\n\n'
+    write("mine.py", text.replace("@hookimpl", f"{late}@hookimpl"))
+    more = "evaluate: [mine, late, reconstruction]\n"
+    spec = write("spec.yaml", tiny.replace("name: tiny", "name: tiny\nplugins: [mine.py]") + more)
+    with pytest.raises(ZeroDivisionError):
+        gz.build(spec, run=tmp_path / "run")
+    assert set(json.loads((tmp_path / "run" / "evaluation.json").read_text())) == {"reconstruction"}
 
 
 @pytest.mark.parametrize("body", ["0.5", "None", "{'a': 0.5}", "{'a': {'b': 0.5}}"])
@@ -166,10 +246,14 @@ def test_a_penalty_that_gives_no_number_is_named(write: Write, tiny: str) -> Non
         check(spec, settings=["objective.static.use=mine"])
 
 
-def test_a_penalty_without_a_gradient_is_told(write: Write, tiny: str, tmp_path: Path) -> None:
+def test_a_penalty_without_a_gradient_is_told_once(write: Write, tiny: str, tmp_path: Path) -> None:
     spec = spec_with(write, tiny, "return (q - p).detach().square().mean()", PENALTY)
-    with pytest.warns(GenzooWarning, match="'static' has no gradient"):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         gz.build(spec, run=tmp_path / "run", settings=["objective.static.use=mine"])
+    said = [str(warning.message) for warning in told if "has no gradient" in str(warning.message)]
+    assert len(said) == 1
+    assert said[0].startswith("'static' has no gradient, so it changes nothing in training")
 
 
 def test_a_change_of_a_plugin_says_how_python_trusts_it(

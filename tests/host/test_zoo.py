@@ -532,7 +532,8 @@ def test_two_zoos_know_nothing_of_each_other(write: Write):
 
 def test_an_exception_in_a_plugins_code_is_blamed_on_it(zoo: Zoo, write: Write):
     innocent = write("innocent.py", penalty_file("other"))
-    guilty = write("guilty.py", penalty_file("gap").replace("return 0", "return 1 / 0"))
+    text = penalty_file("gap").replace("return 0", "return deep()")
+    guilty = write("guilty.py", f"{text}\n\ndef deep():\n    1 / 0\n")
     for path in (innocent, guilty):
         zoo.load(str(path), base=path.parent)
     with pytest.raises(ZeroDivisionError) as caught:
@@ -540,7 +541,8 @@ def test_an_exception_in_a_plugins_code_is_blamed_on_it(zoo: Zoo, write: Write):
     blamed = zoo.blame(caught.value)
     assert blamed is not None
     assert blamed.plugin.name == "guilty"
-    assert blamed.place == "guilty.py:7, in measure"
+    line = 1 + guilty.read_text().splitlines().index("    1 / 0")
+    assert blamed.place == f"guilty.py:{line}, in deep"
 
 
 def test_an_exception_elsewhere_is_nobodys(zoo: Zoo, write: Write):

@@ -193,3 +193,12 @@ def test_a_shared_encoder_runs_once():
     model.encoder.register_forward_hook(lambda *_: calls.append(1))
     model(gaps_of_vectors(), RAGGED, None)
     assert calls == [1]
+
+
+@pytest.mark.parametrize("end", [torch.inf, -torch.inf])
+def test_what_is_infinite_is_refused_beside_what_is_missing(end):
+    _, _, x_BT = with_gaps((3,))
+    x_BT[1, 2, 0] = end
+    model = model_of((3,)).eval()
+    with pytest.raises(ValueError, match="some values are infinite"):
+        model.encode(x_BT)

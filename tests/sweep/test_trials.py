@@ -308,6 +308,7 @@ def test_a_folder_of_something_else_is_left_as_it_is(
     assert [path.name for path in folder.iterdir()] == ["sweep.md"]
     (folder / "sweep.md").unlink()
     (folder / ".turn").touch()  # as another worker may be first by a moment
+    (folder / ".claims").mkdir()
     Study(plan(sweep_text), folder, {})
     (folder / "sweep.md").write_text("of a sweep that was begun")
     Study(plan(sweep_text), folder, {})

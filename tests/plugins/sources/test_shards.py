@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -436,6 +437,15 @@ def test_shards_are_compared_with_their_digests_once(
     data._opened.cache_clear()  # type: ignore[attr-defined]
     data.take(np.arange(6))
     assert looked == ["train-000000.safetensors"]
+
+
+def test_every_shard_is_compared(folder: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    flip(copied / "train-000001.safetensors", -1)
+    data = shards("train", path=copied)
+    data.take(np.arange(3))
+    with pytest.raises(DataError, match=r"train-000001\.safetensors: found its bytes"):
+        data.take(np.arange(len(data)))
 
 
 def test_shards_of_an_index_without_digests_are_read(ragged: Path) -> None:
