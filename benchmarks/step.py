@@ -6,7 +6,8 @@ A step is forward, backward, optimiser and critics, as training takes it. Times 
 processor of one thread, the shortest of several turns: the machine is shared. `plain` is the same
 step in float32 with every map channels-first, in a process that gives freed memory back to the
 system, as torch leaves it. Frames are those of the spec's own data where they are there, else noise
-of the same shape; the shares of a step are told by torch's profiler, by the kind of operation.
+of the same shape; the shares of a step are told by torch's profiler, by the kind of operation. A
+gradient counts where its operation does, and the LSTM of a head that goes step by step as LSTM.
 """
 
 from __future__ import annotations

@@ -242,7 +242,8 @@ class SequenceModel(nn.Module, ABC):
         Raises:
             ValueError: as `prepare`; values are infinite, or of images far from [0, 1].
         """
-        codes = self.infer(self._checked(x_BT), _lengths(x_BT, lengths_B), draw_mean)
+        lengths_B = _lengths(x_BT, lengths_B)
+        codes = self.infer(self._checked(x_BT, lengths_B), lengths_B, draw_mean)
         action = codes.action.posterior if codes.action else None
         return Encoding(codes.static.posterior, codes.dynamic.posterior, action)
 
@@ -315,13 +316,14 @@ class SequenceModel(nn.Module, ABC):
         action_BA = moved.action_BA if given_BA is None else given_BA
         return Swap(self.decode(Latents(static, moved.dynamic_BTD, action_BA)).float())
 
-    def _checked(self, x_BT: Tensor) -> Tensor:
+    def _checked(self, x_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """As `prepare`, of frames that no source has looked through."""
         x_BT = self.prepare(x_BT)
-        if not x_BT.numel():
+        seen = x_BT[true_steps(x_BT.shape[1], lengths_B, x_BT.device)]  # not what lies beyond
+        if not seen.numel():
             return x_BT
-        seen_BT = x_BT.nan_to_num(0.5, math.inf, -math.inf) if self.info.missing else x_BT
-        least, most = (float(end) for end in seen_BT.aminmax())
+        seen = seen.nan_to_num(0.5, math.inf, -math.inf) if self.info.missing else seen
+        least, most = (float(end) for end in seen.aminmax())
         if math.inf in (-least, most):
             raise ValueError(
                 "some values are infinite; wanted numbers: mend them, or leave them out"

@@ -281,6 +281,9 @@ def test_frames_that_are_no_images_are_refused_and_noisy_ones_taken(model, clips
             verb(model, infinite)
     with pytest.raises(TypeError, match=r"frames are a ndarray; wanted a torch\.Tensor"):
         verb(model, clips.numpy())
+    beyond = clips / 255
+    beyond[:, 3] = torch.inf
+    model.encode(beyond, torch.full((5,), 3))  # that nobody sees
     verb(model, clips / 255 + 0.4)
     verb(model, clips / 255 - 0.4)
 
