@@ -445,9 +445,9 @@ def genzoo_metrics() -> Iterable[object]:
 
     `splits.train`, `splits.validation` and `splits.test` are SequenceData: `take` gives a Batch of
     the sequences whose indices it gets, their labels included, and `info.factors` tells what these
-    mean. Metrics fit on `train` and report on `test`. One with a third positional parameter `judge`
-    is given a trained Judge of the data. It is tried on 16 sequences before anything is trained; a
-    fault is a warning then, as it may want more of them.
+    mean. Metrics fit on `train` and report on `test`. They are tried on 16 sequences before
+    anything is trained; a fault is a warning then, as one may want more of them. A metric with a
+    third positional parameter `judge` is given a trained Judge of the data, and is not tried.
 
         import numpy as np
         from genzoo_rwae import Figure, hookimpl, metric

@@ -122,7 +122,8 @@ def open_data(
             settings = [f"data.{option}" for option in other]
             data = open_split(load_spec(spec, zoo=zoo, settings=settings), split)
         except (DataError, SpecError) as error:  # which tell of the run's own spec
-            raise type(error)(f"{asked}: {error}") from error
+            kind = DataError if isinstance(error, DataError) else SpecError
+            raise kind(f"{asked}: {error}") from error
     if not len(data):
         whose = "these" if other else "this run's"
         raise SpecError(f"the {split} split of {whose} data is empty; take another --split")

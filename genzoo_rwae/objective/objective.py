@@ -149,7 +149,8 @@ class Objective(nn.Module):
                 figures[f"{name}.weight"] = torch.tensor(factor)
             if self.training and torch.is_grad_enabled():
                 weight.learn(value, progress)
-                if not value.requires_grad and name not in self.without_gradient:
+                is_first = shares is None or shares.ranks.is_first
+                if is_first and not value.requires_grad and name not in self.without_gradient:
                     self.without_gradient.add(name)
                     said = (
                         f"'{name}' has no gradient, so it changes nothing in training: is "

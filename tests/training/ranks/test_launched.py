@@ -148,25 +148,29 @@ def test_a_rank_that_is_killed_ends_all_with_a_message_and_the_run_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("who", "said"),
-    [("getpid", "rank 1 has ended with -9"), ("getppid", "the first rank has ended")],
-    ids=["the other", "the first"],
+    ("name", "end", "said"),
+    [
+        ("other", "os.kill(os.getpid(), signal.SIGKILL)", "rank 1 has ended with -9"),
+        ("leaves", "os._exit(0)", "rank 1 has ended with 0"),
+        ("first", "os.kill(os.getppid(), signal.SIGKILL)", "the first rank has ended"),
+    ],
+    ids=["the other", "the other, in peace", "the first"],
 )
-def test_a_rank_that_is_killed_before_all_are_connected_is_told(
-    run: Run, place: Path, who: str, said: str
+def test_a_rank_that_ends_before_all_are_connected_is_told(
+    run: Run, place: Path, name: str, end: str, said: str
 ) -> None:
-    (place / f"{who}.py").write_text(
+    (place / f"{name}.py").write_text(
         "import os, signal\nfrom genzoo_rwae import hookimpl\n"
-        f"if os.environ.get('LOCAL_RANK') == '1':\n    os.kill(os.{who}(), signal.SIGKILL)\n"
+        f"if os.environ.get('LOCAL_RANK') == '1':\n    {end}\n"
         "@hookimpl\ndef genzoo_model_built(model):\n    del model\n"
     )
-    words = ("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", f"slain-{who}", "--devices", "2")
+    words = ("-m", "genzoo_rwae", "build", "tiny.yaml", "-o", f"slain-{name}", "--devices", "2")
     began = time.monotonic()
-    slain = run(*words, "-p", f"{who}.py")  # returns when the last of both has ended
+    slain = run(*words, "-p", f"{name}.py")  # returns when the last of both has ended
     assert time.monotonic() - began < 60
     assert slain.returncode != 0
     assert f"{said} before all ranks were connected; the same command begins" in slain.stderr
-    assert not (place / f"slain-{who}").exists()
+    assert not (place / f"slain-{name}").exists()
 
 
 @pytest.mark.slow
