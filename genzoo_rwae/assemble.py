@@ -14,6 +14,7 @@ from genzoo_rwae.errors import DataError, GenzooWarning, OptionError, SpecError
 from genzoo_rwae.objective import NotFiniteError, Objective, law_of, takes_laws
 from genzoo_rwae.sequence_model import Pass, SequenceModel
 from genzoo_rwae.sequences import DataInfo, Split
+from genzoo_rwae.source_trial import try_source
 from genzoo_rwae.spec import PlacedOptionError, Spec, plain
 from genzoo_rwae.spec.part import Part, scheduled
 
@@ -42,12 +43,15 @@ def open_split(spec: Spec, split: Split) -> SequenceData:
     """One split of the spec's data.
 
     Raises:
-        DataError: the data are missing or malformed; says where the spec asks for them.
+        DataError: the data are missing or malformed, or a plugin's source breaks its promises;
+            says where the spec asks for them.
         SpecError: the source's options contradict each other.
     """
     try:
         with located(spec):
             data: SequenceData = spec.data(split)
+            if spec.data.registered.plugin.origin != "built-in":
+                try_source(data, spec.data.name)
     except DataError as error:
         place = spec.place("data")
         if place.file:  # the same error: its traceback tells whose it is

@@ -180,10 +180,10 @@ def check(
     """
     zoo = zoo or Zoo()
     loaded = load_spec(spec, zoo=zoo, settings=settings)
-    train = open_split(loaded, "train")
-    _check_batch(loaded, len(train))
-    assembled = assemble(loaded, train.info)
-    rehearse(assembled.model, lambda: open_splits(loaded), loaded.evaluate, zoo)
+    splits = open_splits(loaded)
+    _check_batch(loaded, len(splits.train))
+    assembled = assemble(loaded, splits.train.info)
+    rehearse(assembled.model, lambda: splits, loaded.evaluate, zoo)
     return loaded, assembled
 
 

@@ -38,7 +38,7 @@ __all__ = [
     "squared_error",
 ]
 
-_SLACK = 0.5  # that images may go beyond [0, 1], with noise on them
+SLACK = 0.5  # that images may go beyond [0, 1], with noise on them
 
 
 @dataclass(frozen=True)
@@ -328,7 +328,7 @@ class SequenceModel(nn.Module, ABC):
             raise ValueError(
                 "some values are infinite; wanted numbers: mend them, or leave them out"
             )
-        if self.info.bounded and (least < -_SLACK or most > 1 + _SLACK):
+        if self.info.bounded and (least < -SLACK or most > 1 + SLACK):
             raise ValueError(
                 f"values go from {least:.3g} to {most:.3g}; this model sees images: wanted bytes "
                 "(uint8), or floats in [0, 1], which are bytes divided by 255"

@@ -1,0 +1,157 @@
+"""Sources of one's own are looked through before anything is built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from genzoo_rwae import Batch, DataInfo, SequenceData, hookimpl, source
+from genzoo_rwae.errors import DataError
+from genzoo_rwae.run import check
+from genzoo_rwae.sequences import Factor
+from genzoo_rwae.source_trial import try_source
+from genzoo_rwae.zoo import Plugin, Zoo
+
+Change = Callable[[Batch], object]
+INFO = DataInfo((3,), 5, True, (Factor("kind", ("a", "b"), "static"),))
+
+
+class Own(SequenceData):
+    """Ten sequences, as `change` leaves them."""
+
+    def __init__(self, info: DataInfo = INFO, change: Change = lambda batch: batch) -> None:
+        self.info, self.change = info, change
+
+    def __len__(self) -> int:
+        return 10
+
+    def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> Any:
+        indices = torch.as_tensor(indices_B)
+        x_BT = (indices / 10).reshape(-1, 1, 1).expand(-1, 5, 3).clone()
+        labels = {"kind": indices % 2}
+        return self.change(Batch(x_BT, torch.full((len(indices),), 5), indices, labels))
+
+
+def frames(change: Callable[[torch.Tensor], object]) -> Change:
+    return lambda batch: replace(batch, x_BT=change(batch.x_BT))  # type: ignore[arg-type]
+
+
+def lengths(change: Callable[[torch.Tensor], object]) -> Change:
+    return lambda batch: replace(batch, lengths_B=change(batch.lengths_B))  # type: ignore[arg-type]
+
+
+def labels(**given: object) -> Change:
+    return lambda batch: replace(batch, factors=given)  # type: ignore[arg-type]
+
+
+def holed(value: float, step: int = 2) -> Change:
+    return frames(lambda x_BT: x_BT.index_fill(1, torch.tensor([step]), value))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (frames(lambda x: x * 255), "values from 0 to 230, and info calls them bounded"),
+        (frames(lambda x: x - 0.6), "values from -0.6 to 0.3, and info calls them bounded"),
+        (frames(lambda x: x.long()), "torch.int64 frames; wanted torch.uint8"),
+        (frames(lambda x: x.numpy()), "a ndarray as x_BT of a batch; wanted a torch.Tensor"),
+        (frames(lambda x: x[..., :2]), r"shape \[4, 5, 2\] .*: wanted \[4, 5, 3\]"),
+        (frames(lambda x: x[:3]), r"shape \[3, 5, 3\] for 4 sequences"),
+        (frames(lambda x: x.repeat(1, 2, 1)), r"shape \[4, 10, 3\]"),
+        (frames(lambda x: x[:, :0]), r"shape \[4, 0, 3\]"),
+        (frames(lambda x: x[:, 0]), r"shape \[4, 3\]"),
+        (holed(float("nan")), "NaN, and info does not say that some are missing"),
+        (holed(float("inf")), "values that are infinite"),
+        (frames(lambda x: x + 0.1 * torch.rand(())), "other values when the same sequences"),
+        (lengths(lambda n: n.float()), r"lengths_B of shape \[4\] and torch.float32"),
+        (lengths(lambda n: n.bool()), r"lengths_B of shape \[4\] and torch.bool"),
+        (lengths(lambda n: n[:2]), r"lengths_B of shape \[2\] and torch.int64"),
+        (lengths(lambda n: n + 1), "lengths_B from 6 to 6; wanted true lengths from 1 to 5"),
+        (lengths(lambda n: n * 0), "lengths_B from 0 to 0"),
+        (labels(), "no labels of the factor 'kind'"),
+        (labels(kind=np.arange(4)), r"a ndarray as factors\['kind'\]"),
+        (labels(kind=torch.zeros(4)), r"'kind' of shape \[4\] and torch.float32"),
+        (labels(kind=torch.zeros(4, 1, dtype=torch.long)), r"'kind' of shape \[4, 1\]"),
+        (labels(kind=torch.tensor([0, 1, 2, 0])), "'kind' from 0 to 2; info names 2 classes"),
+        (labels(kind=torch.tensor([0, 1, -1, 0])), "'kind' from -1 to 1"),
+        (lambda batch: batch.x_BT, "a Tensor where sequences are taken; wanted a Batch"),
+        (
+            lambda batch: replace(batch, indices_B=batch.indices_B.flip(0)),
+            r"the sequences \[9, .*\] where \[0, .*\] are asked for",
+        ),
+    ],
+)
+def test_what_a_source_gives_wrongly_is_said(change: Change, said: str) -> None:
+    with pytest.raises(DataError, match=f"the source 'own' gives .*{said}"):
+        try_source(Own(change=change), "own")
+
+
+@pytest.mark.parametrize(
+    ("info", "change"),
+    [
+        (INFO, lambda batch: batch),
+        (INFO, frames(lambda x: (x * 255).byte())),
+        (INFO, frames(lambda x: x.double())),
+        (INFO, frames(lambda x: x * 1.4)),  # noise on images
+        (INFO, frames(lambda x: x[:, :4])),  # a batch without its longest sequence, with
+        (replace(INFO, bounded=False), frames(lambda x: x * 255)),
+        (replace(INFO, missing=True), holed(float("nan"))),
+        (replace(INFO, missing=True), frames(lambda x: x * float("nan"))),
+    ],
+)
+def test_what_a_source_may_give_passes(info: DataInfo, change: Change) -> None:
+    def short(batch: Batch) -> Batch:
+        return replace(batch, lengths_B=batch.lengths_B.clamp_max(batch.x_BT.shape[1]))
+
+    try_source(Own(info, lambda batch: short(change(batch))), "own")  # type: ignore[arg-type]
+
+
+def test_what_lies_beyond_the_true_length_is_not_looked_at() -> None:
+    own = Own(change=lambda b: replace(holed(float("inf"), 4)(b), lengths_B=b.lengths_B - 1))  # type: ignore[type-var]
+    try_source(own, "own")
+
+
+@pytest.mark.parametrize("made", [None, "data"])
+def test_what_is_no_source_is_named(made: object) -> None:
+    with pytest.raises(DataError, match=f"a {type(made).__name__}; wanted a SequenceData"):
+        try_source(made, "own")
+    without = Own()
+    del without.info
+    with pytest.raises(DataError, match="without `info`"):
+        try_source(without, "own")
+
+
+def test_a_split_without_sequences_has_nothing_to_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "__len__", lambda self: 0)
+    try_source(Own(change=lambda batch: None), "own")
+
+
+@pytest.mark.parametrize("faulty", ["train", "validation", "test"])
+def test_a_build_tries_the_sources_of_plugins_before_it_begins(
+    faulty: str, write: Callable[[str, str], Path], tiny: str, tmp_path: Path
+) -> None:
+    from genzoo_rwae import build
+
+    def own(split: str, /) -> SequenceData:
+        """Mine."""
+        change = frames(lambda x: x * 255) if split == faulty else lambda batch: batch
+        return Own(change=change)
+
+    zoo, offering = Zoo(), ModuleType("offering")
+    offering.genzoo_sources = hookimpl(lambda: [source("own")(own)])  # type: ignore[attr-defined]
+    zoo.register(offering, Plugin("offering", "python", "here"))
+    spec = write("spec.yaml", tiny)
+    settings = {"data": {"use": "own", "batch": 8}, "evaluate": []}
+    with pytest.raises(DataError, match=r"data: the source 'own' gives values from 0 to 230"):
+        build(spec, run=tmp_path / "run", settings=settings, zoo=zoo)
+    assert not (tmp_path / "run").exists()
+    if faulty == "train":
+        with pytest.raises(DataError, match="data: the source 'own' gives"):
+            check(spec, settings=settings, zoo=zoo)
