@@ -413,8 +413,8 @@ def genzoo_kernels() -> Iterable[object]:
 def genzoo_sources() -> Iterable[object]:
     """Yield data sources: functions of a split's name to SequenceData.
 
-    Four sequences of every split are looked through before anything is built on them: shapes, types,
-    ranges, labels, and whether they are the same when they are taken again.
+    Four sequences of every split are looked through before anything is built on them: shapes,
+    types, ranges, labels, and whether they are the same when they are taken again.
 
     import torch
     from genzoo_rwae import Batch, DataInfo, SequenceData, hookimpl, source
