@@ -27,7 +27,10 @@ MOST_PIXELS = 7680 * 4320
 # not all that Pillow reads: it hands EPS, for one, to Ghostscript, which is a program
 _FORMATS = ("PNG", "JPEG", "GIF")
 # what Pillow's readers raise of files that are damaged or cut off
-_DAMAGED = (OSError, SyntaxError, ValueError, IndexError, EOFError, MemoryError, struct.error)
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, IndexError, EOFError, MemoryError, struct.error,
+    TypeError,  # of Pillow before 11, for a GIF without its palette
+)
 
 
 @contextmanager

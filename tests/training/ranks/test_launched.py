@@ -217,5 +217,7 @@ def test_what_a_script_does_after_a_build_it_does_once_and_in_silence(
     (place / "script.py").write_text(SCRIPT)
     done = run("script.py")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["patience", "1800", "refused", "Rwae"]
+    # torch 2.10 says there that ranks are connected
+    said = [line for line in done.stdout.splitlines() if not line.startswith("[Gloo]")]
+    assert " ".join(said).split() == ["patience", "1800", "refused", "Rwae"]
     assert done.stderr == ""
