@@ -28,7 +28,13 @@ MOST_PIXELS = 7680 * 4320
 _FORMATS = ("PNG", "JPEG", "GIF")
 # what Pillow's readers raise of files that are damaged or cut off
 _DAMAGED = (
-    OSError, SyntaxError, ValueError, IndexError, EOFError, MemoryError, struct.error,
+    OSError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    EOFError,
+    MemoryError,
+    struct.error,
     TypeError,  # of Pillow before 11, for a GIF without its palette
 )
 
