@@ -281,7 +281,8 @@ def genzoo_priors() -> Iterable[object]:
     """Yield priors: classes derived from StaticPrior or DynamicPrior.
 
     Their `fit_to` is called when training is over, with what draws codes of so many training
-    sequences: z^c as a tensor [N, D], z^m as `Paths`.
+    sequences: z^c as a tensor [N, D], z^m as `Paths`. It is tried on 16 of them before anything is
+    trained; a fault is a warning then.
 
     import math
     import torch

@@ -13,12 +13,12 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from genzoo_rwae.codes import draw_sample
+from genzoo_rwae.codes import Categorical, DrawnCodes, draw_sample
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Batch, SequenceData
 
-__all__ = ["EncodedSplit", "encode_split", "spread_indices", "taken"]
+__all__ = ["EncodedSplit", "drawn_codes", "encode_split", "spread_indices", "taken"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,18 @@ def encode_split(
         {name: torch.cat([of_batch[name] for of_batch in factors]) for name in factors[0]},
         torch.cat(action) if action else None,
     )
+
+
+def drawn_codes(
+    model: SequenceModel, data: SequenceData, most: int, generator: torch.Generator
+) -> DrawnCodes:
+    """Draws of the codes of at most so many sequences, for priors that are fitted to them."""
+    drawn = encode_split(model, data, most, generator)
+    action_NA = drawn.action_NA
+    if action_NA is not None:
+        action_NA = Categorical(action_NA.log(), hard=True).sample(generator)
+    # their labels stay here
+    return DrawnCodes(drawn.static_ND, drawn.dynamic_NTD, drawn.lengths_N, action_NA)
 
 
 @torch.no_grad()

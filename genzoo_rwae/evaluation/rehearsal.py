@@ -1,9 +1,11 @@
-"""Metrics of plugins, tried before the training that leads to them: a fault shows at once."""
+"""What plugins do when training is over, tried before it: a fault shows at once."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -11,8 +13,9 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from genzoo_rwae.codes import DynamicPrior, StaticPrior
 from genzoo_rwae.errors import GenzooWarning
-from genzoo_rwae.evaluation.codes import spread_indices
+from genzoo_rwae.evaluation.codes import drawn_codes, spread_indices
 from genzoo_rwae.evaluation.measure import Splits, measure, wants_judge
 from genzoo_rwae.sequences import Batch, SequenceData, Sound
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genzoo_rwae.sequence_model import SequenceModel
-    from genzoo_rwae.spec import Part
+    from genzoo_rwae.spec import Part, Spec
     from genzoo_rwae.zoo import Zoo
 
 __all__ = ["rehearse"]
@@ -54,35 +57,63 @@ class _Few(SequenceData):
         return self.data.groups(self.indices_N[indices_B])
 
 
-def rehearse(
-    model: SequenceModel, splits: Callable[[], Splits], metrics: Sequence[Part], zoo: Zoo
-) -> None:
-    """Warn of every metric of a plugin that fails on a few sequences and a model as it is.
+def rehearse(model: SequenceModel, splits: Callable[[], Splits], spec: Spec, zoo: Zoo) -> None:
+    """Warn of what plugins do when training is over and that fails on a few sequences before it.
 
-    It may be right all the same, where it wants more of either; so nothing ends here. Metrics that
-    want a judge are not tried: there is none yet.
+    That is their metrics, and priors that are fitted then. Either may be right all the same, where
+    it wants more sequences or a trained model; so nothing ends here. Metrics that want a judge are
+    not tried: there is none yet.
 
     Args:
         model: not yet trained.
         splits: opens the data; not called if there is nothing to try.
-        metrics: those of a spec.
+        spec: of the model.
         zoo: knows whose code failed.
     """
     was_training = model.training
-    own = [m for m in metrics if m.registered.plugin.origin != "built-in" and not wants_judge(m)]
-    few = Splits(*map(_Few, vars(splits()).values())) if own else None
-    for metric in own:
+    own = [part for part in spec.parts() if part.registered.plugin.origin != "built-in"]
+    tried: dict[str, Callable[[Splits], object]] = {
+        f"the metric '{part.name}' of {part.registered.plugin}": partial(_measured, model, part)
+        for part in spec.evaluate
+        if part in own and not wants_judge(part)
+    }
+    if any(part.registered.component.kind in ("prior", "model") for part in own):
+        tried["fitting the priors to codes"] = partial(_fit_priors, model)
+    few = Splits(*map(_Few, vars(splits()).values())) if tried else None
+    for what, call in tried.items():
         assert few is not None
         try:
             with torch.random.fork_rng(devices=[]):
-                measure(model, few, [metric], Console(file=StringIO()))
+                call(few)
         except Exception as error:
             blame = zoo.blame(error)
             place = f" ({blame.place})" if blame else ""
             said = (
-                f"the metric '{metric.name}' of {metric.registered.plugin} fails on {_FEW} "
-                f"sequences and the model before training: {type(error).__name__}: {error}{place}; "
-                "it is asked again when training is over"
+                f"{what} fails on {_FEW} sequences and the model before training: "
+                f"{type(error).__name__}: {error}{place}; it is asked again when training is over"
             )
             warnings.warn(GenzooWarning(said), stacklevel=2)
     model.train(was_training)
+
+
+def _measured(model: SequenceModel, metric: Part, few: Splits) -> None:
+    measure(model, few, [metric], Console(file=StringIO()))
+
+
+@torch.no_grad()
+def _fit_priors(model: SequenceModel, few: Splits) -> None:
+    """Those of plugins, in a copy of the model."""
+    try:
+        copied = deepcopy(model).eval()
+    except Exception:  # as of one that holds something computed: what cannot be copied is not tried
+        return
+    for part in copied.modules():
+        if isinstance(part, StaticPrior | DynamicPrior) and _is_built_in(part):
+            part.fit_to = lambda draws: None  # type: ignore[method-assign]
+    copied.fit_priors(
+        lambda most: drawn_codes(copied, few.train, most, torch.Generator().manual_seed(0))
+    )
+
+
+def _is_built_in(part: object) -> bool:
+    return type(part).__module__.startswith("genzoo_rwae_plugins.")

@@ -17,9 +17,9 @@ from rich.markup import escape
 from torch.optim import Optimizer
 
 from genzoo_rwae.assemble import Assembled
-from genzoo_rwae.codes import Categorical, DrawnCodes
+from genzoo_rwae.codes import DrawnCodes
 from genzoo_rwae.errors import CheckpointError, DivergedError, GenzooError
-from genzoo_rwae.evaluation.codes import encode_split
+from genzoo_rwae.evaluation.codes import drawn_codes
 from genzoo_rwae.objective import NotFiniteError
 from genzoo_rwae.ranks import RowShares
 from genzoo_rwae.run_folder import RunFolder
@@ -215,13 +215,7 @@ class Trainer:
         """Draws of the codes of at most so many training sequences."""
         data, seed = self.batches.data, self.spec.train.seed
         self._say(f"a prior is fitted to codes of {min(most, len(data)):,} training sequences")
-        generator = step_generator(seed, "codes", self.step)
-        drawn = encode_split(self.built, data, most, generator)
-        action_NA = drawn.action_NA
-        if action_NA is not None:
-            action_NA = Categorical(action_NA.log(), hard=True).sample(generator)
-        # their labels stay here
-        return DrawnCodes(drawn.static_ND, drawn.dynamic_NTD, drawn.lengths_N, action_NA)
+        return drawn_codes(self.built, data, most, step_generator(seed, "codes", self.step))
 
     def _try_compiling(self) -> None:
         self._say("compiling the nets, which may take a minute")

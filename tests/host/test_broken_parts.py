@@ -56,6 +56,33 @@ def genzoo_penalties():
 """
 
 
+PRIOR = """\
+import torch
+from genzoo_rwae import DiagonalGaussian, StaticPrior, hookimpl, prior
+
+
+@prior("mine")
+class Mine(StaticPrior):
+    '''A prior.'''
+
+    def __init__(self, size, /):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+
+    def law(self, count):
+        return DiagonalGaussian(self.mean.expand(count, -1), self.mean.expand(count, -1))
+
+    def fit_to(self, draws):
+        self.mean += draws(100).mean(0)
+        BODY
+
+
+@hookimpl
+def genzoo_priors():
+    yield Mine
+"""
+
+
 def spec_with(write: Write, tiny: str, body: str, kind: str = METRIC) -> Path:
     write("mine.py", kind.replace("BODY", body))
     more = "evaluate: [mine, reconstruction]\n" if kind == METRIC else "evaluate: []\n"
@@ -266,3 +293,39 @@ def test_a_change_of_a_plugin_says_how_python_trusts_it(
     with pytest.warns(GenzooWarning, match="has changed since"):
         model = gz.load(tmp_path / "run", zoo=Zoo([str(plugin)]))
     assert isinstance(model, torch.nn.Module)
+
+
+def test_a_prior_that_cannot_be_fitted_is_told_before_training(
+    write: Write, tiny: str, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"model.static.prior": "mine", "evaluate": []}
+    spec = spec_with(write, tiny, "1 / 0", PRIOR)
+    said = (
+        "fitting the priors to codes fails on 16 sequences and the model before training: "
+        r"ZeroDivisionError: division by zero \(mine\.py:18, in fit_to\)"
+    )
+    with pytest.warns(GenzooWarning, match=said):
+        check(spec, settings=settings)
+    with pytest.warns(GenzooWarning, match=said), pytest.raises(ZeroDivisionError):
+        gz.build(spec, run=tmp_path / "run", settings=settings)
+
+
+def test_trying_to_fit_leaves_the_model_as_it_is(write: Write, tiny: str) -> None:
+    spec = spec_with(write, tiny, "return f'of {len(draws(100))} draws'", PRIOR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GenzooWarning)
+        _, assembled = check(spec, settings={"model.static.prior": "mine", "evaluate": []})
+    assert not dict(assembled.model.named_buffers())["static_prior.mean"].any()
+
+
+def test_built_in_priors_are_not_fitted_to_a_few_codes(
+    write: Write, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit_to(prior: object, draws: object) -> str:
+        raise AssertionError("called")
+
+    monkeypatch.setattr("genzoo_rwae_plugins.priors.ex_post_lstm.ExPostLstm.fit_to", fit_to)
+    settings = {"model.static.prior": "mine", "model.dynamic.prior": "ex-post-lstm"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GenzooWarning)
+        check(spec_with(write, tiny, "return 'fitted'", PRIOR), settings=settings)
