@@ -58,3 +58,35 @@ def test_cosine_rises_to_one_and_falls_to_its_end():
 def test_cosine_without_one_of_its_halves_stays_within_its_ends(warm_up):
     factors = [cosine(k / 50, warm_up=warm_up, final=0.01) for k in range(51)]
     assert all(0 < factor <= 1 for factor in factors)
+
+
+@pytest.mark.parametrize(("build", "plain"), [(adam, torch.optim.Adam), (adamw, torch.optim.AdamW)])
+def test_channels_last_kernels_are_gone_through_as_they_lie(build, plain, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    shapes, last = [(6, 3, 4, 4), (6, 3, 4, 4), (5, 7), (4, 2, 2, 2)], torch.channels_last
+    weights = [torch.randn(shape, generator=generator) for shape in shapes]
+    weights[:2] = [weight.to(memory_format=last) for weight in weights[:2]]
+    ours, theirs = ([torch.nn.Parameter(w.clone()) for w in weights] for _ in range(2))
+    decay = {"weight_decay": 0.3} if build is adamw else {}
+    optimizers = build(ours, lr=0.01, **decay), plain(theirs, lr=0.01, fused=True, **decay)
+    fused, lie = torch._fused_adamw_ if build is adamw else torch._fused_adam_, []
+
+    def noted(*lists, **options):
+        lie.append([[tensor.is_contiguous() for tensor in tensors] for tensors in lists[:4]])
+        fused(*lists, **options)
+
+    monkeypatch.setattr(torch, fused.__name__, noted)
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape, generator=generator)
+            if one is ours[0]:  # that of the second lies otherwise than its kernel
+                one.grad = one.grad.to(memory_format=last)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert all(one.is_contiguous(memory_format=last) for one in ours[:2])
+    assert lie[0] == [[True, False, True, True], [True] * 4, *[[True, False, True, True]] * 2]
+    assert not lie[1][0][0]  # torch's own
+    state = optimizers[0].state_dict()["state"]
+    assert state[0]["exp_avg"].shape == (6, 3, 4, 4)
