@@ -290,10 +290,7 @@ def page(rounds: int) -> str:
         said += verdicts(name, rate, best["plain"] / best["ours"], ours.size / bound)
         parts[name] = shares(ours)
         if name in OTHERS:
-            others = 100 * (1 - sum(parts[name][kind] for kind in NETS))
-            said.append(
-                _said(f"{name}, all but convolutions and products", others, OTHERS[name], "%")
-            )
+            said.append(others_line(name, parts[name], best["ours"], ours.size))
         take = shortest({"take": partial(_take, ours, iter(range(8)))}, 8)["take"]
         waits.append(f"{name}: {take / best['ours']:.1%} ({type(ours.data).__name__.strip('_')})")
     kinds = dict.fromkeys(kind for found in parts.values() for kind, _ in found.most_common())
@@ -385,6 +382,21 @@ def verdicts(name: str, rate: float, gain: float, bound: float) -> list[str]:
     if name in GAINS:
         lines.append(_said(name, gain, GAINS[name], "times plain"))
     return lines
+
+
+def others_line(name: str, found: Mapping[str, float], seconds: float, size: int) -> str:
+    """A line on what is no convolution or product, as a share and in milliseconds.
+
+    The share rises when convolutions get faster. So it is also told of a step that takes as long as
+    the wanted rate allows.
+    """
+    others = 1 - sum(found[kind] for kind in NETS)
+    line = _said(f"{name}, all but convolutions and products", 100 * others, OTHERS[name], "%")
+    at_rate = others * seconds * RATES[name] / size
+    return (
+        f"{line} ({1e3 * others * seconds:.0f} ms; {at_rate:.1%} of a step at {RATES[name]:g} "
+        "sequences a second)"
+    )
 
 
 def _said(what: str, found: float, wanted: float, unit: str) -> str:

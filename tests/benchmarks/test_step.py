@@ -93,3 +93,10 @@ def test_multiply_adds_of_fused_layers_are_counted(script: ModuleType) -> None:
     q_BTD = torch.randn(2, 8, 16)
     attended = torch.nn.functional.scaled_dot_product_attention
     assert script.multiply_adds(lambda: attended(q_BTD, q_BTD, q_BTD)) == 2 * 2 * 8 * 8 * 16
+
+
+def test_the_share_of_others_is_told_of_the_wanted_rate_too(script: ModuleType) -> None:
+    found = {"convolution": 0.5, "LSTM and linear": 0.2, "copies": 0.3}
+    line = script.others_line("zoo:sprites-rwae-mmd", found, 0.05, 16)
+    assert "30.00 %; at most 15: NO" in line
+    assert "(15 ms; 7.0% of a step at 75 sequences a second)" in line  # of 16 / 75 = 213 ms
