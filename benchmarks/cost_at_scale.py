@@ -9,14 +9,32 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from cost_model import Facts, Hardware, breaks_at, shards_for, smallest_shard, step_on_ranks
+from cost_model import (
+    Facts,
+    Hardware,
+    breaks_at,
+    least_seconds,
+    shards_for,
+    smallest_shard,
+    step_on_ranks,
+)
 from genzoo_rwae_plugins.sources.shard_order import ShardOrder
 
 from genzoo_rwae.sequences import DataInfo
 from genzoo_rwae.shards import INDEX, Shard, ShardIndex, SplitShards
 from genzoo_rwae.shards.index import MOST_SHARDS
 
-__all__ = ["CLIP", "CLIPS", "PARTS", "RANKS", "breaking", "data_table", "rank_table", "seconds_of"]
+__all__ = [
+    "CLIP",
+    "CLIPS",
+    "PARTS",
+    "RANKS",
+    "breaking",
+    "data_table",
+    "floor_line",
+    "rank_table",
+    "seconds_of",
+]
 
 T = TypeVar("T")
 RANKS = (1, 8, 64, 256, 1000)
@@ -36,17 +54,27 @@ def seconds_of(call: Callable[[], T]) -> tuple[float, T]:
 def rank_table(facts: Facts, hardware: Hardware, rows: int) -> Iterator[str]:
     yield (
         "| GPUs | global batch | nets | penalty | gradients of weights | codes and their gradients "
-        "| draws | a step | nets' share | a pass over 10⁹ clips |"
+        "| draws | a step | nets' share | a pass over 10⁹ clips | times as fast as one |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    alone = step_on_ranks(facts, hardware, 1, rows).total
     for ranks in RANKS:
         step = step_on_ranks(facts, hardware, ranks, rows)
         parts = " | ".join(f"{1e3 * getattr(step, part):,.2f} ms" for part in ("nets", *PARTS))
         hours = CLIPS / (ranks * rows) * step.total / 3600
         yield (
             f"| {ranks:,} | {ranks * rows:,} | {parts} | {1e3 * step.total:,.1f} ms | "
-            f"{step.nets / step.total:.0%} | {hours:,.1f} h |"
+            f"{step.nets / step.total:.0%} | {hours:,.1f} h | {ranks * alone / step.total:,.1f} |"
         )
+
+
+def floor_line(facts: Facts, hardware: Hardware) -> str:
+    """What no number of GPUs goes below."""
+    hours = least_seconds(facts, hardware, CLIPS) / 3600
+    return (
+        f"However many GPUs there are, a pass over 10⁹ clips takes {hours:,.2f} h at least: every "
+        "rank draws for every clip, and gets its codes and their gradients."
+    )
 
 
 def breaking(facts: Facts, hardware: Hardware, rows: int) -> Iterator[str]:
@@ -57,8 +85,8 @@ def breaking(facts: Facts, hardware: Hardware, rows: int) -> Iterator[str]:
         "gradients": "Averaging the gradients of weights, which hardly grows with the ranks: DDP "
         "sends them while the rest of backward runs, which is not counted here.",
         "codes": "Gathering codes and summing their gradients, O(B·D) a rank however many share "
-        "the work: a smaller batch a rank, or fewer ranks of a larger one; narrower states of the "
-        "prior (`given: none` compares none, and they are still sent).",
+        "the work, so that a smaller batch a rank does not help: fewer ranks do, and narrower "
+        "states of the prior (`given: none` compares none, and they are still sent).",
         "draws": "Every rank draws the random numbers of the whole batch, so that they are those "
         "of one rank; a generator of its own for every row would end that, and there is none yet.",
     }

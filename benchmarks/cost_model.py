@@ -108,12 +108,14 @@ class Hardware:
         network: bytes a second into, and out of, a GPU.
         latency: seconds of a collective for every doubling of the ranks.
         draws: random numbers a second of a rank's processor.
+        floor: seconds that the nets take however few the sequences, as for launching kernels.
     """
 
     flops: float
     network: float
     latency: float
     draws: float
+    floor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def step_on_ranks(facts: Facts, hardware: Hardware, ranks: int, rows: int) -> St
     averaged = 2 * others * 4 * facts.parameters
     carried = others * batch * (facts.gathered + 2 * facts.summed)
     return Step(
-        nets=2 * facts.multiply_adds * rows / hardware.flops,
+        nets=max(hardware.floor, 2 * facts.multiply_adds * rows / hardware.flops),
         # three multiply-adds a pair and coordinate (docs/performance/mmd.md)
         penalty=2 * 3 * facts.coordinates * pairs / ranks / hardware.flops,
         gradients=averaged / hardware.network + hops * hardware.latency,
@@ -167,6 +169,15 @@ def breaks_at(facts: Facts, hardware: Hardware, rows: int, part: str) -> int | N
             return ranks
         ranks *= 2
     return None
+
+
+def least_seconds(facts: Facts, hardware: Hardware, clips: float) -> float:
+    """Of a pass over so many clips, however many ranks there are.
+
+    Every rank draws the numbers of every clip, and gets its codes and their gradients.
+    """
+    carried = facts.gathered + 2 * facts.summed
+    return clips * (carried / hardware.network + facts.drawn / hardware.draws)
 
 
 def shards_for(clips: float, clip: float, shard: float) -> int:

@@ -8,6 +8,7 @@ what they say; a test holds it. A page that has not been made is left out.
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
@@ -17,10 +18,15 @@ PAGE = DOCS / "performance.md"
 FIGURES = {
     "step": (r"^- (zoo:sprites-rwae-mmd: [\d.,]+ sequences a second); (at least \d+)", "{0} ({1})"),
     "cost": (
-        r"^\| 1,000 \|.*\| ([\d.,]+ ms) \| (\d+%) \| ([\d.,]+ h) \|$",
-        "1,000 GPUs, by arithmetic: {0} a step, {1} of it the nets; {2} for 10⁹ clips",
+        r"^\| 1,000 \|.*\| ([\d.,]+ ms) \| (\d+%) \| ([\d.,]+ h) \| ([\d.,]+) \|$",
+        "1,000 GPUs, by arithmetic: {0} a step, {1} of it the nets; {2} for 10⁹ clips, {3} times "
+        "as fast as one",
     ),
-    "mmd": (r"^- fused (against plain torch: [\d.,]+x)", "the MMD in one sweep {0} or more"),
+    "mmd": (
+        r"^- fused (against plain torch: [\d.,]+x)",
+        "the MMD in one sweep {0} or more, up to 64 wide and with 512 sequences or more or "
+        "T n² >= 30,000",
+    ),
     "ranks": (
         r"^\| (65,536) \| (\d+) \| ([\d.,]+ s) \| [^|]* \| (\d+ MB) \|",
         "a batch of {0} on {1} ranks: {2} of a rank's processor, {3}",
@@ -65,9 +71,9 @@ the machine in the first step of the first run, in about five seconds, and kept.
 says whether that works; `GENZOO_FUSED=0` forbids it.
 
 With glibc, memory that a build on a CPU once needed stays with its process. Given back to the
-system and asked for anew, it would come as new pages, tens of thousands in a step of the usual
-nets. `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` and what `GLIBC_TUNABLES` says of malloc
-are left as they are set.
+system and asked for anew, it would come as new pages, more than a hundred thousand in a step
+of the usual nets. `MALLOC_TRIM_THRESHOLD_`, `MALLOC_MMAP_THRESHOLD_` and what `GLIBC_TUNABLES` says
+of malloc are left as they are set.
 
 `train.compile: true` has torch.compile try the nets before the first step. The run says what a
 batch takes compiled and what it takes eagerly, and goes on with the faster. Where nothing can be
@@ -117,4 +123,5 @@ def page(folder: Path = DOCS / "performance") -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     PAGE.write_text(page(), encoding="utf-8")

@@ -105,6 +105,34 @@ def test_a_step_of_four_ranks_by_hand(model: ModuleType, facts: Any, hardware: A
     )
 
 
+def test_nets_take_no_less_than_the_floor(model: ModuleType, facts: Any, hardware: Any) -> None:
+    slow = replace(hardware, floor=0.05)
+    assert model.step_on_ranks(facts, slow, 4, 8).nets == 0.05
+    assert model.step_on_ranks(facts, slow, 4, 32).nets == pytest.approx(0.064)
+
+
+def test_no_number_of_ranks_goes_below_the_least_of_a_pass(
+    model: ModuleType, tables: ModuleType, facts: Any, hardware: Any
+) -> None:
+    least = model.least_seconds(facts, hardware, 1e6)
+    assert least == pytest.approx(1e6 * ((3_000 + 2 * 1_000) / 1e9 + 500 / 1e8))
+    free = replace(hardware, flops=1e30)
+    for ranks in (1_000, 100_000):
+        step = model.step_on_ranks(facts, free, ranks, 1_000)
+        assert 1e6 / (1_000 * ranks) * step.total == pytest.approx(least, rel=1e-2)
+    hours = model.least_seconds(facts, hardware, 1e9) / 3600
+    assert f"takes {hours:,.2f} h at least" in tables.floor_line(facts, hardware)
+
+
+def test_the_table_says_how_much_faster_than_one_rank(
+    tables: ModuleType, facts: Any, hardware: Any
+) -> None:
+    rows = [line.split(" | ") for line in tables.rank_table(facts, hardware, 32)]
+    assert rows[2][-1] == "1.0 |"
+    hours = [float(row[-2].removesuffix(" h").replace(",", "")) for row in (rows[2], rows[-1])]
+    assert float(rows[-1][-1].removesuffix(" |")) == pytest.approx(hours[0] / hours[1], rel=0.05)
+
+
 def test_with_the_same_rows_a_rank_nets_stay_and_penalty_and_codes_grow(
     model: ModuleType, facts: Any, hardware: Any
 ) -> None:
