@@ -92,7 +92,11 @@ def breaking(facts: Facts, hardware: Hardware, rows: int) -> Iterator[str]:
     }
     found = [(breaks_at(facts, hardware, rows, part), part) for part in PARTS]
     for ranks, part in sorted(found, key=lambda one: one[0] or float("inf")):
-        where = f"from {ranks:,} GPUs on" if ranks else "on no number of GPUs up to a million"
+        where = (
+            f"from {ranks:,} GPU{'s' * (ranks > 1)} on"
+            if ranks
+            else "on no number of GPUs up to a million"
+        )
         yield f"- **{part}**, {where}. {answers[part]}"
 
 

@@ -51,7 +51,7 @@ def open_split(spec: Spec, split: Split) -> SequenceData:
         with located(spec):
             data: SequenceData = spec.data(split)
             if spec.data.registered.plugin.origin != "built-in":
-                try_source(data, spec.data.name)
+                try_source(data, spec.data.name, split)
     except DataError as error:
         place = spec.place("data")
         if place.file:  # the same error: its traceback tells whose it is

@@ -65,6 +65,7 @@ def import_file(path: Path, origin: Origin) -> ModuleType:
         raise PluginError(
             f"plugin file {path} (wanted by the {origin}) is not there; paths in a spec are "
             "relative to the spec's folder, after -p to the current one"
+            + ("; one that was moved is told by -p, or lies beside the spec" * (origin == "spec"))
         )
     if path.suffix != ".py":
         raise PluginError(

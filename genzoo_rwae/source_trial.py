@@ -11,7 +11,7 @@ from genzoo_rwae.errors import DataError
 from genzoo_rwae.evaluation.codes import spread_indices
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import SLACK
-from genzoo_rwae.sequences import Batch, DataInfo, SequenceData
+from genzoo_rwae.sequences import Batch, DataInfo, SequenceData, Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,21 +21,22 @@ __all__ = ["try_source"]
 _FEW = 4  # sequences
 
 
-def try_source(data: object, name: str) -> None:
+def try_source(data: object, name: str, split: Split = "train") -> None:
     """Take a few sequences of a split, and compare them with what `SequenceData` promises.
 
     Args:
         data: what a source returned.
         name: the source's.
+        split: which one it is.
 
     Raises:
         DataError: they differ; says in what.
     """
-    for fault in _faults(data):
+    for fault in _faults(data, split):
         raise DataError(f"the source '{name}' gives {fault}")
 
 
-def _faults(data: object) -> Iterable[str]:
+def _faults(data: object, split: Split) -> Iterable[str]:
     """What is wrong and what is wanted, the most basic first; later ones rest on earlier ones."""
     if not isinstance(data, SequenceData):
         yield f"a {type(data).__name__}; wanted a SequenceData"
@@ -45,9 +46,11 @@ def _faults(data: object) -> Iterable[str]:
         yield "a SequenceData without `info`; wanted a DataInfo there"
         return
     if not len(data):
+        if split == "test":
+            yield "no test sequences; wanted at least one to measure on"
         return
     asked_B = spread_indices(len(data), _FEW)
-    batch = data.take(asked_B)
+    batch = data.take(asked_B, draw=0)
     if not isinstance(batch, Batch):
         yield f"a {type(batch).__name__} where sequences are taken; wanted a Batch"
         return
@@ -69,7 +72,7 @@ def _faults(data: object) -> Iterable[str]:
             "wanted these as indices_B, in their order"
         )
     yield from _faults_of_labels(batch, info)
-    again = data.take(asked_B)
+    again = data.take(asked_B, draw=0)
     if not torch.equal(batch.x_BT.nan_to_num(), again.x_BT.nan_to_num()):
         yield (
             "other values when the same sequences are taken again; wanted values that depend on "

@@ -133,6 +133,8 @@ class Zoo:
     def load(self, reference: str, *, base: Path, origin: Origin = "python") -> Plugin:
         """Load a plugin file (relative to `base`) or module; twice is once.
 
+        A file that a spec names and that has been moved is the one of its name that was loaded.
+
         Raises:
             PluginError: it is missing, raises when imported, implements no hook, misspells one,
                 forgets `@hookimpl`, takes an argument that the hook lacks, or is blocked.
@@ -143,6 +145,8 @@ class Zoo:
         location = str(path) if path else reference
         known = self._plugins.get(name)
         if known and known.location == location and not known.error:
+            return known
+        if known and not known.error and origin == "spec" and path and _is_moved(path, known):
             return known
         if known and not known.error:
             raise PluginError(
@@ -411,3 +415,10 @@ class Zoo:
 
 def _of_plugin(plugin: Plugin, hook: str, error: GenzooError) -> PluginError:
     return PluginError(f"{plugin}, in {hook}: {error}", exit_code=error.exit_code)
+
+
+def _is_moved(path: Path, known: Plugin) -> bool:
+    """Whether a plugin that was loaded stands for a file: it is gone, or the same."""
+    if not known.sha256:
+        return False
+    return not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256

@@ -33,6 +33,20 @@ class Figure:
     def __post_init__(self) -> None:
         if self.good not in ("higher", "lower", None):
             raise ValueError(f"good is {self.good!r}; wanted 'higher', 'lower' or None")
+        for name in ("value", "chance", "spread"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        baselines = {of: _number(f"baselines[{of!r}]", x) for of, x in self.baselines.items()}
+        object.__setattr__(self, "baselines", baselines)
+
+
+def _number(name: str, given: Any) -> Any:
+    """A number that JSON has; those of torch and NumPy are made one."""
+    if given is None or isinstance(given, int | float):
+        return given
+    try:
+        return float(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} is {given!r:.80}; wanted a number or None") from error
 
 
 Figures = Mapping[str, Union[Figure, "Figures"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from copy import deepcopy
 from functools import partial
 from io import StringIO
@@ -71,14 +71,16 @@ def rehearse(model: SequenceModel, splits: Callable[[], Splits], spec: Spec, zoo
         zoo: knows whose code failed.
     """
     was_training = model.training
-    own = [part for part in spec.parts() if part.registered.plugin.origin != "built-in"]
+    parts = spec.parts()
+    own = [part for part in parts if part.registered.plugin.origin != "built-in"]
+    built_in = {part.registered.plugin.location for part in parts if part not in own}
     tried: dict[str, Callable[[Splits], object]] = {
         f"the metric '{part.name}' of {part.registered.plugin}": partial(_measured, model, part)
         for part in spec.evaluate
         if part in own and not wants_judge(part)
     }
     if any(part.registered.component.kind in ("prior", "model") for part in own):
-        tried["fitting the priors to codes"] = partial(_fit_priors, model)
+        tried["fitting the priors to codes"] = partial(_fit_priors, model, built_in)
     few = Splits(*map(_Few, vars(splits()).values())) if tried else None
     for what, call in tried.items():
         assert few is not None
@@ -101,19 +103,15 @@ def _measured(model: SequenceModel, metric: Part, few: Splits) -> None:
 
 
 @torch.no_grad()
-def _fit_priors(model: SequenceModel, few: Splits) -> None:
-    """Those of plugins, in a copy of the model."""
+def _fit_priors(model: SequenceModel, built_in: Container[str], few: Splits) -> None:
+    """Those that are not of the built-in modules, in a copy of the model."""
     try:
         copied = deepcopy(model).eval()
     except Exception:  # as of one that holds something computed: what cannot be copied is not tried
         return
     for part in copied.modules():
-        if isinstance(part, StaticPrior | DynamicPrior) and _is_built_in(part):
+        if isinstance(part, StaticPrior | DynamicPrior) and type(part).__module__ in built_in:
             part.fit_to = lambda draws: None  # type: ignore[method-assign]
     copied.fit_priors(
         lambda most: drawn_codes(copied, few.train, most, torch.Generator().manual_seed(0))
     )
-
-
-def _is_built_in(part: object) -> bool:
-    return type(part).__module__.startswith("genzoo_rwae_plugins.")

@@ -130,6 +130,7 @@ class Objective(nn.Module):
         """
         cost = masked_cost(self.section.cost, passed, shares)
         _check_finite("cost", cost)
+        self._tell_without_gradient("cost", cost, shares)
         for penalty in self.penalties.values():
             penalty.compared = []
             penalty.remembers = self.training and torch.is_grad_enabled()
@@ -149,20 +150,25 @@ class Objective(nn.Module):
                 figures[f"{name}.weight"] = torch.tensor(factor)
             if self.training and torch.is_grad_enabled():
                 weight.learn(value, progress)
-                is_first = shares is None or shares.ranks.is_first
-                if is_first and not value.requires_grad and name not in self.without_gradient:
-                    self.without_gradient.add(name)
-                    said = (
-                        f"'{name}' has no gradient, so it changes nothing in training: is "
-                        "something detached in its penalty, or is all frozen that it compares?"
-                    )
-                    warnings.warn(GenzooWarning(said), stacklevel=2)
+            self._tell_without_gradient(name, value, shares)
         action, labels_B = whole.codes.action, whole.labels_B
         if labels_B is not None and action and self.section.labels:
             wrong = labels_term(action, labels_B)
             _check_finite("labels", wrong)
             loss, figures["labels"] = loss + self.section.labels.weight * wrong, wrong.detach()
         return Terms(loss, figures)
+
+    def _tell_without_gradient(self, name: str, value: Tensor, shares: RowShares | None) -> None:
+        if not (self.training and torch.is_grad_enabled()) or value.requires_grad:
+            return
+        if name not in self.without_gradient and (shares is None or shares.ranks.is_first):
+            self.without_gradient.add(name)
+            of = "it" if name == "cost" else "its penalty"
+            said = (
+                f"'{name}' has no gradient, so it changes nothing in training: is something "
+                f"detached in {of}, or is all frozen that it compares?"
+            )
+            warnings.warn(GenzooWarning(said), stacklevel=3)
 
     def _values(
         self, whole: _Compared, model: SequenceModel, generator: torch.Generator | None

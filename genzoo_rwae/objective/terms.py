@@ -23,6 +23,8 @@ from genzoo_rwae.codes import (
     StaticCode,
     draw_sample,
 )
+from genzoo_rwae.errors import PluginError
+from genzoo_rwae.left_alone import left_alone
 from genzoo_rwae.objective.wiring import WiredPenalty
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.spec.part import PlacedOptionError
@@ -48,6 +50,9 @@ def masked_cost(
     """Summed over time, mean over the batch; decoded steps stand for all where they are only some.
 
     Where a value is missing, both sides are 0.
+
+    Raises:
+        PluginError: the cost gives no tensor [B, K], or changes the frames.
     """
     steps_K = passed.steps_K.to(passed.x_BT.device)
     x_BK, x_hat_BK = passed.x_BT, passed.x_hat_BK
@@ -57,12 +62,28 @@ def masked_cost(
     if bool(x_BK.sum().isnan()) and bool((missing_BK := x_BK.isnan()).any()):
         # equal values cost nothing and pull at nothing, whatever the cost
         x_BK, x_hat_BK = x_BK.nan_to_num(0.0), x_hat_BK.masked_fill(missing_BK, 0.0)
-    cost_BK = cost(x_BK, x_hat_BK)
+    cost_BK = _values_of(cost, x_BK, x_hat_BK)
     length = passed.x_BT.shape[1]
     mask_BT = true_steps(length, passed.lengths_B, passed.x_BT.device).float()
     masked_B: Tensor = (cost_BK * mask_BT[:, steps_K]).sum(1)
     masked_B = shares.gather(masked_B) if shares else masked_B
     return masked_B.mean() * (length / len(steps_K))
+
+
+def _values_of(cost: Callable[..., Tensor], x_BK: Tensor, x_hat_BK: Tensor) -> Tensor:
+    who = f"the cost '{getattr(cost, 'name', getattr(cost, '__name__', cost))}'"
+    with left_alone(who, x_BK):
+        cost_BK = cost(x_BK, x_hat_BK)
+    steps = list(x_BK.shape[:2])
+    is_tensor = isinstance(cost_BK, Tensor)
+    if not is_tensor or list(cost_BK.shape) != steps:
+        found = list(cost_BK.shape) if is_tensor else f"{cost_BK!r:.80}"
+        raise PluginError(
+            f"{who} returned {found} for frames {list(x_BK.shape)}; wanted a tensor {steps}, a sum "
+            "over every frame, that gradients go through"
+            + (": has it a return?" if cost_BK is None else "")
+        )
+    return cost_BK
 
 
 def static_term(penalty: WiredPenalty, codes: Codes, generator: torch.Generator | None) -> Tensor:

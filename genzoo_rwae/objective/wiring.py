@@ -19,6 +19,7 @@ from genzoo_rwae.adversarial import AdversarialPenalty
 from genzoo_rwae.codes import Categorical, DiagonalGaussian
 from genzoo_rwae.components import annotation_of
 from genzoo_rwae.errors import OptionError, PluginError
+from genzoo_rwae.left_alone import left_alone
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.ranks import Ranks
 from genzoo_rwae.spec.part import Part, PlacedOptionError
@@ -97,11 +98,12 @@ class WiredPenalty:
         """On rows [N, D] a scalar, on [T, N, D] one value per step; mean of rows if it gives rows.
 
         Raises:
-            PluginError: the penalty returned another shape.
+            PluginError: the penalty returned another shape, or changed what it compares.
         """
         arguments = (q, p, *self.further(paired=paired, weights_N=weights_N))
         try:
-            value = self._value(arguments)
+            with left_alone(f"the penalty '{self.name}'", q, p):
+                value = self._value(arguments)
         except PlacedOptionError:
             raise
         except ValueError as error:

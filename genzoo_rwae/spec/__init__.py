@@ -143,11 +143,23 @@ def _load_plugins(tree: Located, zoo: Zoo) -> None:
         if isinstance(item.value, str):
             try:
                 base = item.place.folder or Path.cwd()
+                reference = _found_again(item.value, base, zoo)
                 if item.place.line:  # a file says so; what a person typed goes where it says
-                    _check_place(item.value, base, tree, zoo)
-                zoo.load(item.value, base=base, origin="spec")
+                    _check_place(reference, base, tree, zoo)
+                zoo.load(reference, base=base, origin="spec")
             except PluginError as error:
                 raise PluginError(f"{item.place}: plugins: {error}") from error
+
+
+def _found_again(reference: str, folder: Path, zoo: Zoo) -> str:
+    """The file beside a run's spec, if that is gone which the spec names by its whole path."""
+    if not Path(reference).is_absolute():
+        return reference
+    path = Path(reference)
+    is_loaded = any(p.name == path.stem and not p.error for p in zoo.plugins())
+    beside = folder / path.name
+    is_lost = path.suffix == ".py" and not path.is_file() and not is_loaded
+    return str(beside) if is_lost and beside.is_file() else reference
 
 
 def _check_place(reference: str, folder: Path, tree: Located, zoo: Zoo) -> None:
@@ -169,7 +181,7 @@ def _check_place(reference: str, folder: Path, tree: Located, zoo: Zoo) -> None:
             f"{path} is outside the folder of the spec that names it"
             + (", and is not the file that the run was built with" if said else "")
             + f"; nothing of it was run. If you trust it, say -p {shlex.quote(str(path))} (in "
-            f"Python: zoo=Zoo([{str(path)!r}])), or copy it beside the spec"
+            f"Python: zoo=Zoo([{str(path)!r}]))" + ("" if said else ", or copy it beside the spec")
         )
 
 

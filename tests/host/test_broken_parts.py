@@ -83,6 +83,41 @@ def genzoo_priors():
 """
 
 
+COST = """\
+from genzoo_rwae import cost, hookimpl
+
+
+@cost("mine")
+def mine(x_BT, x_hat_BT, /):
+    '''A cost.'''
+    error_BT = (x_hat_BT - x_BT).square().flatten(2).sum(-1)
+    BODY
+
+
+@hookimpl
+def genzoo_costs():
+    yield mine
+"""
+ENCODER = """\
+from genzoo_rwae import encoder, hookimpl
+from genzoo_rwae_plugins.encoders.recurrent import FrameEncoder
+
+
+@encoder("mine")
+class Mine(FrameEncoder):
+    '''An encoder.'''
+
+    def forward(self, x_BT, lengths_B):
+        x_BT.BODY
+        return super().forward(x_BT, lengths_B)
+
+
+@hookimpl
+def genzoo_encoders():
+    yield Mine
+"""
+
+
 def spec_with(write: Write, tiny: str, body: str, kind: str = METRIC) -> Path:
     write("mine.py", kind.replace("BODY", body))
     more = "evaluate: [mine, reconstruction]\n" if kind == METRIC else "evaluate: []\n"
@@ -329,3 +364,100 @@ def test_built_in_priors_are_not_fitted_to_a_few_codes(
     with warnings.catch_warnings():
         warnings.simplefilter("error", GenzooWarning)
         check(spec_with(write, tiny, "return 'fitted'", PRIOR), settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "return error_BT.mean()",
+            r"returned \[\] for frames \[4, \d+, .*; wanted a tensor \[4, \d",
+        ),
+        ("return error_BT.sum(1)", r"returned \[4\] for frames"),
+        ("return error_BT[..., None]", r"returned \[4, \d+, 1\] for frames"),
+        ("return error_BT.detach().numpy()", r"returned array"),
+        ("error_BT", r"returned None .*: has it a return\?"),
+        ("x_BT.mul_(0.5); return error_BT", "changes in place what it is given"),
+    ],
+)
+def test_what_a_cost_does_wrongly_is_said_before_training(
+    body: str, said: str, write: Write, tiny: str
+) -> None:
+    settings = {"objective.cost": "mine"}
+    with pytest.raises(PluginError, match=f"the cost 'mine' {said}"):
+        check(spec_with(write, tiny, body, COST), settings=settings)
+
+
+def test_a_cost_without_a_gradient_is_told(write: Write, tiny: str, tmp_path: Path) -> None:
+    spec = spec_with(write, tiny, "return error_BT.detach()", COST)
+    with pytest.warns(GenzooWarning, match="'cost' has no gradient.*detached in it"):
+        gz.build(spec, run=tmp_path / "run", settings={"objective.cost": "mine", "train.steps": 2})
+
+
+@pytest.mark.parametrize("wrong", ["q -= 1", "p.mul_(2)"])
+def test_a_penalty_that_changes_what_it_compares_is_told(
+    wrong: str, write: Write, tiny: str
+) -> None:
+    body = f"{wrong}; return (q.mean(-2) - p.mean(-2)).square().sum(-1)"
+    spec = spec_with(write, tiny, body, PENALTY)
+    with (
+        pytest.raises(PluginError, match=r"the penalty 'mine' changes in place .*: x - y in place"),
+        torch.no_grad(),
+    ):  # else autograd may have been before us
+        check(spec, settings={"objective.static.use": "mine"})
+
+
+def test_an_encoder_that_changes_the_frames_is_told(write: Write, tiny: str) -> None:
+    settings = {"model.encoder": {"use": "mine", "frames": {"use": "conv", "channels": 4}}}
+    check(spec_with(write, tiny, "sub(0.5)", ENCODER), settings=settings)
+    with pytest.raises(PluginError, match="the encoder, or what else infers codes, changes in"):
+        check(spec_with(write, tiny, "sub_(0.5)", ENCODER), settings=settings)
+
+
+@pytest.fixture
+def run_with_plugin(write: Write, tiny: str, tmp_path: Path) -> Path:
+    spec = spec_with(write, tiny, "return error_BT", COST)
+    gz.build(spec, run=tmp_path / "run", settings={"objective.cost": "mine", "evaluate": []})
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("change", ["", "# changed\n"])
+def test_a_plugin_file_that_was_moved_is_told_or_lies_beside_the_runs_spec(
+    change: str, run_with_plugin: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    moved = (tmp_path / "mine.py").rename(tmp_path / "home" / "mine.py")
+    moved.write_text(moved.read_text() + change)
+    with pytest.raises(PluginError, match=r"is not there.*told by -p, or lies beside the spec"):
+        gz.load(run_with_plugin)
+    told = warnings.catch_warnings() if not change else pytest.warns(GenzooWarning, match="changed")
+    with told:
+        if not change:
+            warnings.simplefilter("error", GenzooWarning)
+        gz.load(run_with_plugin, zoo=Zoo([str(moved)]))
+        (run_with_plugin / "mine.py").write_text(moved.read_text())
+        gz.load(run_with_plugin)
+
+
+def test_a_plugin_file_that_changed_is_not_run_unless_it_is_told(
+    run_with_plugin: Path, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(plugin.read_text() + "# changed\n")
+    with pytest.raises(PluginError, match=r"not the file .* say -p \S*mine\.py") as refused:
+        gz.load(run_with_plugin)
+    assert "beside the spec" not in str(refused.value)  # the spec names the other one
+    with pytest.warns(GenzooWarning, match="changed"):
+        gz.load(run_with_plugin, zoo=Zoo([str(plugin)]))
+
+
+def test_a_copy_of_a_plugin_file_is_the_same_plugin_and_another_of_its_name_is_not(
+    run_with_plugin: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "copy" / "mine.py"
+    copied.parent.mkdir()
+    copied.write_text((tmp_path / "mine.py").read_text())
+    gz.load(run_with_plugin, zoo=Zoo([str(copied)]))
+    copied.write_text(copied.read_text() + "# another\n")
+    with pytest.raises(PluginError, match="two plugins are called 'mine'"):
+        gz.load(run_with_plugin, zoo=Zoo([str(copied)]))

@@ -103,6 +103,17 @@ def test_a_plugin_file_outside_the_specs_folder_is_not_run(
     assert not sung()
 
 
+def test_a_link_beside_the_spec_does_not_stand_for_a_file_outside(
+    tiny: str, write: Write, sung, tmp_path: Path
+):
+    (tmp_path / "specs" / "canary.py").unlink()
+    (tmp_path / "specs" / "canary.py").symlink_to(tmp_path / "canary.py")
+    for plugin in (tmp_path / "canary.py", tmp_path / "gone" / "canary.py"):
+        said = refused(write("specs/spec.yaml", f"plugins: ['{plugin}']\n{tiny}"))
+        assert "is outside the folder of the spec that names it" in said
+        assert not sung()
+
+
 def test_a_plugin_file_anywhere_is_run_for_those_who_type_its_name(
     tiny: str, write: Write, sung, tmp_path: Path
 ):

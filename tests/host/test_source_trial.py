@@ -130,7 +130,16 @@ def test_what_is_no_source_is_named(made: object) -> None:
 
 def test_a_split_without_sequences_has_nothing_to_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Own, "__len__", lambda self: 0)
-    try_source(Own(change=lambda batch: None), "own")
+    try_source(Own(change=lambda batch: None), "own", "validation")
+    with pytest.raises(DataError, match="no test sequences; wanted at least one"):
+        try_source(Own(), "own", "test")
+
+
+def test_a_source_that_takes_no_draw_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    taking = Own.take
+    monkeypatch.setattr(Own, "take", lambda self, indices_B: taking(self, indices_B))
+    with pytest.raises(TypeError, match="draw"):
+        try_source(Own(), "own")
 
 
 @pytest.mark.parametrize("faulty", ["train", "validation", "test"])
