@@ -127,6 +127,8 @@ def genzoo_models() -> Iterable[object]:
 def genzoo_encoders() -> Iterable[object]:
     """Yield encoders: modules from [B, T, ...] and lengths to features [B, T, H], H = `.width`.
 
+    What they are given stays as it is: a change in place ends the run.
+
     from torch import nn
     from genzoo_rwae import encoder, hookimpl
 
@@ -362,6 +364,8 @@ def genzoo_frame_decoders() -> Iterable[object]:
 def genzoo_costs() -> Iterable[object]:
     """Yield reconstruction costs: functions of [B, T, ...] twice to one cost per frame [B, T].
 
+    What they are given stays as it is: a change in place ends the run.
+
     from genzoo_rwae import cost, hookimpl
 
     @cost("quartic")
@@ -378,6 +382,8 @@ def genzoo_costs() -> Iterable[object]:
 @hookspec
 def genzoo_penalties() -> Iterable[object]:
     """Yield penalties: functions of two samples [N, D] to a scalar divergence.
+
+    What they are given stays as it is: a change in place ends the run.
 
     from genzoo_rwae import hookimpl, penalty
 

@@ -55,6 +55,11 @@ class Plugin:
     sha256: str = ""
     error: str = ""
 
+    @property
+    def is_told(self) -> bool:
+        """Whether a person told it, in the command or in Python, and not a spec."""
+        return self.origin in ("command line", "python")
+
     def __str__(self) -> str:
         return f"plugin '{self.name}' ({self.location})"
 
@@ -65,7 +70,8 @@ def import_file(path: Path, origin: Origin) -> ModuleType:
         raise PluginError(
             f"plugin file {path} (wanted by the {origin}) is not there; paths in a spec are "
             "relative to the spec's folder, after -p to the current one"
-            + ("; one that was moved is told by -p, or lies beside the spec" * (origin == "spec"))
+            + "; one that was moved is told by -p, and that of a run is found beside its spec.yaml"
+            * (origin == "spec")
         )
     if path.suffix != ".py":
         raise PluginError(

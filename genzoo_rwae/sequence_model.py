@@ -25,7 +25,7 @@ from genzoo_rwae.codes import (
     draw_mean,
     draw_sample,
 )
-from genzoo_rwae.left_alone import left_alone
+from genzoo_rwae.left_alone import changes, check_left_alone
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequences import DataInfo
 
@@ -217,8 +217,9 @@ class SequenceModel(nn.Module, ABC):
         """
         x_BT, lengths_B = self.window_of(x_BT, lengths_B, generator)
         x_BT = self.prepare(x_BT)
-        with left_alone("the encoder, or what else infers codes,", x_BT):
-            codes = self.infer(x_BT, lengths_B, draw_sample(generator, progress))
+        before = changes(x_BT)
+        codes = self.infer(x_BT, lengths_B, draw_sample(generator, progress))
+        check_left_alone("the encoder, or what else infers codes,", before, x_BT)
         steps_K = self.decoded_steps(x_BT.shape[1], generator)
         latents = self.decoded_codes(codes, progress)
         dynamic_BKD = latents.dynamic_BTD.index_select(1, steps_K.to(x_BT.device))

@@ -99,7 +99,10 @@ def _faults_of_frames(batch: Batch, info: DataInfo, count: int) -> Iterable[str]
     least, most = int(lengths_B.min()), int(lengths_B.max())
     if least < 1 or most > shape[1]:
         yield f"lengths_B from {least} to {most}; wanted true lengths from 1 to {shape[1]}"
-    seen = x_BT[true_steps(shape[1], lengths_B, x_BT.device)].float()
+    true_BT = true_steps(shape[1], lengths_B, x_BT.device)
+    if (x_BT[~true_BT] != 0).any():
+        yield "values that are not 0 beyond the true lengths; wanted zeros there"
+    seen = x_BT[true_BT].float()
     if not info.missing and seen.isnan().any():
         yield (
             "values that are NaN, and info does not say that some are missing; wanted numbers, or "

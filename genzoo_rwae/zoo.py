@@ -133,7 +133,7 @@ class Zoo:
     def load(self, reference: str, *, base: Path, origin: Origin = "python") -> Plugin:
         """Load a plugin file (relative to `base`) or module; twice is once.
 
-        A file that a spec names and that has been moved is the one of its name that was loaded.
+        A file that a spec names and that has been moved is the one of its name that was told.
 
         Raises:
             PluginError: it is missing, raises when imported, implements no hook, misspells one,
@@ -418,7 +418,7 @@ def _of_plugin(plugin: Plugin, hook: str, error: GenzooError) -> PluginError:
 
 
 def _is_moved(path: Path, known: Plugin) -> bool:
-    """Whether a plugin that was loaded stands for a file: it is gone, or the same."""
-    if not known.sha256:
-        return False
-    return not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256
+    """Whether a plugin that was loaded stands for a file: the same, or told where that is gone."""
+    if not path.is_file():
+        return known.is_told and bool(known.sha256)
+    return hashlib.sha256(path.read_bytes()).hexdigest() == known.sha256

@@ -41,12 +41,15 @@ class Figure:
 
 def _number(name: str, given: Any) -> Any:
     """A number that JSON has; those of torch and NumPy are made one."""
-    if given is None or isinstance(given, int | float):
+    if given is None or type(given) in (int, float, bool):
         return given
     try:
-        return float(given)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name} is {given!r:.80}; wanted a number or None") from error
+        plain = given.item()
+    except (AttributeError, ValueError, RuntimeError):
+        plain = None  # no number, or several
+    if not isinstance(plain, int | float):
+        raise TypeError(f"{name} is {given!r:.80}; wanted a number or None")
+    return plain
 
 
 Figures = Mapping[str, Union[Figure, "Figures"]]

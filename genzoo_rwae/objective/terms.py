@@ -72,7 +72,7 @@ def masked_cost(
 
 def _values_of(cost: Callable[..., Tensor], x_BK: Tensor, x_hat_BK: Tensor) -> Tensor:
     who = f"the cost '{getattr(cost, 'name', getattr(cost, '__name__', cost))}'"
-    with left_alone(who, x_BK):
+    with left_alone(who, x_BK, x_hat_BK):
         cost_BK = cost(x_BK, x_hat_BK)
     steps = list(x_BK.shape[:2])
     is_tensor = isinstance(cost_BK, Tensor)

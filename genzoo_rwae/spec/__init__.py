@@ -143,8 +143,9 @@ def _load_plugins(tree: Located, zoo: Zoo) -> None:
         if isinstance(item.value, str):
             try:
                 base = item.place.folder or Path.cwd()
-                reference = _found_again(item.value, base, zoo)
+                reference = item.value
                 if item.place.line:  # a file says so; what a person typed goes where it says
+                    reference = _found_again(reference, base, zoo)
                     _check_place(reference, base, tree, zoo)
                 zoo.load(reference, base=base, origin="spec")
             except PluginError as error:
@@ -156,7 +157,7 @@ def _found_again(reference: str, folder: Path, zoo: Zoo) -> str:
     if not Path(reference).is_absolute():
         return reference
     path = Path(reference)
-    is_loaded = any(p.name == path.stem and not p.error for p in zoo.plugins())
+    is_loaded = any(p.name == path.stem and p.is_told and not p.error for p in zoo.plugins())
     beside = folder / path.name
     is_lost = path.suffix == ".py" and not path.is_file() and not is_loaded
     return str(beside) if is_lost and beside.is_file() else reference

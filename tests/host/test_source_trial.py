@@ -113,9 +113,14 @@ def test_what_a_source_may_give_passes(info: DataInfo, change: Change) -> None:
     try_source(Own(info, lambda batch: short(change(batch))), "own")  # type: ignore[arg-type]
 
 
-def test_what_lies_beyond_the_true_length_is_not_looked_at() -> None:
-    own = Own(change=lambda b: replace(holed(float("inf"), 4)(b), lengths_B=b.lengths_B - 1))  # type: ignore[type-var]
-    try_source(own, "own")
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 0.1, 0.0])
+def test_there_is_nothing_beyond_the_true_length(value: float) -> None:
+    own = Own(change=lambda b: replace(holed(value, 4)(b), lengths_B=b.lengths_B - 1))  # type: ignore[type-var]
+    if not value:
+        try_source(own, "own")
+        return
+    with pytest.raises(DataError, match="not 0 beyond the true lengths; wanted zeros"):
+        try_source(own, "own")
 
 
 @pytest.mark.parametrize("made", [None, "data"])
@@ -161,6 +166,5 @@ def test_a_build_tries_the_sources_of_plugins_before_it_begins(
     with pytest.raises(DataError, match=r"data: the source 'own' gives values from 0 to 230"):
         build(spec, run=tmp_path / "run", settings=settings, zoo=zoo)
     assert not (tmp_path / "run").exists()
-    if faulty == "train":
-        with pytest.raises(DataError, match="data: the source 'own' gives"):
-            check(spec, settings=settings, zoo=zoo)
+    with pytest.raises(DataError, match="data: the source 'own' gives"):
+        check(spec, settings=settings, zoo=zoo)
