@@ -325,6 +325,7 @@ def page(rounds: int) -> str:
             f"- command: `{shlex.join(['python', *sys.argv])}`",
             f"- machine: {machine()}, one thread",
             f"- versions: {versions('torch', 'genzoo-rwae')}",
+            "- seed: 0, that of the specs",
             "- a product of 2,048 x 2,048 matrices, in the same run: "
             + ", ".join(
                 f"{rate / 1e9:.0f} billion multiply-adds a second in "
