@@ -132,7 +132,7 @@ def build_spec(
             if ranks.is_first:
                 console.print(f"run folder [bold]{escape(str(run.path))}[/]", highlight=False)
                 if not run.state.is_file():
-                    rehearse(assembled.model, lambda: splits, spec, zoo)
+                    rehearse(assembled.model, splits, spec, zoo)
             trainer = Trainer(
                 spec, assembled, splits.train, splits.validation, run, zoo, console, engine, goes_on
             )
@@ -183,7 +183,7 @@ def check(
     splits = open_splits(loaded)
     _check_batch(loaded, len(splits.train))
     assembled = assemble(loaded, splits.train.info)
-    rehearse(assembled.model, lambda: splits, loaded, zoo)
+    rehearse(assembled.model, splits, loaded, zoo)
     return loaded, assembled
 
 

@@ -57,7 +57,7 @@ class _Few(SequenceData):
         return self.data.groups(self.indices_N[indices_B])
 
 
-def rehearse(model: SequenceModel, splits: Callable[[], Splits], spec: Spec, zoo: Zoo) -> None:
+def rehearse(model: SequenceModel, splits: Splits, spec: Spec, zoo: Zoo) -> None:
     """Warn of what plugins do when training is over and that fails on a few sequences before it.
 
     That is their metrics, and priors that are fitted then. Either may be right all the same, where
@@ -66,7 +66,7 @@ def rehearse(model: SequenceModel, splits: Callable[[], Splits], spec: Spec, zoo
 
     Args:
         model: not yet trained.
-        splits: opens the data; not called if there is nothing to try.
+        splits: the data.
         spec: of the model.
         zoo: knows whose code failed.
     """
@@ -81,9 +81,8 @@ def rehearse(model: SequenceModel, splits: Callable[[], Splits], spec: Spec, zoo
     }
     if any(part.registered.component.kind in ("prior", "model") for part in own):
         tried["fitting the priors to codes"] = partial(_fit_priors, model, built_in)
-    few = Splits(*map(_Few, vars(splits()).values())) if tried else None
+    few = Splits(*map(_Few, vars(splits).values()))
     for what, call in tried.items():
-        assert few is not None
         try:
             with torch.random.fork_rng(devices=[]):
                 call(few)
