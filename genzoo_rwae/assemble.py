@@ -95,16 +95,16 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
 
 
 def _why_not_finite(spec: Spec, error: NotFiniteError) -> str:
+    mend = "see what is divided by, and what roots and logarithms are taken of"
+    if error.term == "cost":
+        return f"the cost '{spec.objective.cost.name}' or the frames that the model makes: {mend}"
     penalty = getattr(spec.objective, error.term, None)
     if not isinstance(penalty, Part) or takes_laws(penalty.registered.component.build):
         return (
             "the KL of a deterministic code, for one, never is: take a penalty that compares "
             "samples, as mmd"
         )
-    return (
-        f"the penalty '{penalty.name}' or the codes that it compares: see what is divided by, and "
-        "what roots and logarithms are taken of"
-    )
+    return f"the penalty '{penalty.name}' or the codes that it compares: {mend}"
 
 
 def _check_terms(spec: Spec) -> None:

@@ -160,7 +160,7 @@ class KindDecorator:
 
         Raises:
             PluginError: the name is not kebab-case, or the signature has a parameter that is
-                neither positional-only nor keyword-only.
+                neither positional-only nor keyword-only, or not what the host wires.
         """
         coupled = self.kind == "penalty" if batch_coupled is None else batch_coupled
 
@@ -291,6 +291,13 @@ def _check_record(record: Component) -> None:
                 f"'{record.name}' is neither positional-only (wired by the host) nor keyword-only "
                 "(an option of the spec); write it as (wired, /, *, option: type = default)"
             )
+    count, counts = len(wired_of(record.build)), KINDS[record.kind].wired
+    if counts and not counts[0] <= count <= counts[1]:
+        raise PluginError(
+            f"{_place(record.build)}: the {record.kind} '{record.name}' has {count} "
+            "positional-only parameters, which are those that the host wires; wanted "
+            f"{KINDS[record.kind].contract}, and options after /, *"
+        )
 
 
 def _parameters(build: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -34,7 +34,7 @@ __all__ = [
     "reason_of",
 ]
 
-Origin = Literal["built-in", "entry point", "spec", "command line", "python"]
+Origin = Literal["built-in", "entry point", "spec", "command line", "python", "kit"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Plugin:
 
     Attributes:
         name: what `-p no:NAME` and `use: NAME:component` call it.
-        origin: who asked for it.
+        origin: who asked for it; the kit of properties looks at what it asks for by itself.
         location: its file or module.
         sha256: digest of a plugin file; empty for modules.
         error: why it could not be loaded; empty if it was.
@@ -185,9 +185,16 @@ def offered(module: object, plugin: Plugin, calls: CallLog) -> tuple[Component, 
             continue
         try:
             with calls.timed(plugin, kind.hook):
-                things = list(implementation())
+                given = implementation()
+                is_bare = given is None or component_of(given) is not None
+                things = [] if is_bare else list(given)
         except Exception as error:
             raise PluginError(f"{plugin} failed in {kind.hook}: {reason_of(error)}") from error
+        if is_bare:
+            raise PluginError(
+                f"{plugin}: {kind.hook} returns {getattr(given, '__name__', given)}; wanted "
+                "functions or classes that it yields, as it may bring several: has it a yield?"
+            )
         for thing in things:
             component = component_of(thing)
             if component is None or component.kind != kind.name:

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from genzoo_rwae.errors import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,6 +27,7 @@ __all__ = [
     "SequenceData",
     "Sound",
     "Split",
+    "check_labels",
 ]
 
 Split = Literal["train", "validation", "test"]
@@ -169,6 +172,25 @@ class Batch:
 
     def __len__(self) -> int:
         return int(self.x_BT.shape[0])
+
+
+def check_labels(batch: Batch, info: DataInfo) -> None:
+    """Of every factor that `info` names: one class of it for each sequence.
+
+    Raises:
+        DataError: a label is none; says which, and of which sequence.
+    """
+    for factor in info.factors:
+        labels_B = batch.factors[factor.name]
+        strange_K = ((labels_B < 0) | (labels_B >= len(factor.classes))).nonzero().flatten()
+        if len(strange_K):
+            row = int(strange_K[0])
+            raise DataError(
+                f"sequence {int(batch.indices_B[row])} has the label {int(labels_B[row])} of the "
+                f"factor '{factor.name}', which has {len(factor.classes)} classes; wanted 0 to "
+                f"{len(factor.classes) - 1}: mend what the source gives, or name more classes in "
+                "its info"
+            )
 
 
 class EpochOrder(Protocol):

@@ -163,13 +163,19 @@ def _check_plugins(session: Session, *, as_json: bool) -> None:
             "nothing to check; say `genzoo check SPEC` for a spec, or `genzoo check --plugin FILE` "
             "for the components of a plugin"
         )
+    from genzoo_rwae.components import options_of
+    from genzoo_rwae.spec.resolve import check_defaults
+    from genzoo_rwae.zoo import Registered
+
     offered = [
-        (plugin.name, component)
+        Registered(component, plugin)
         for plugin in session.zoo.plugins()
         if plugin.origin == "command line"
         for component in session.zoo.offered_by(plugin.name)
     ]
-    rows = [{"plugin": plugin, **_tried(component)} for plugin, component in offered]
+    for registered in offered:
+        check_defaults(registered, options_of(registered.component.build))
+    rows = [{"plugin": of.plugin.name, **_tried(of.component)} for of in offered]
     if as_json:
         print_json({"components": rows})
     else:

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from genzoo_rwae.cli.session import Session
+
 __all__ = ["add_to"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -52,6 +54,12 @@ def add_to(app: typer.Typer) -> None:
 
         if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name in _TAKEN:
             raise SpecError(f"'{name}' is no name for a plugin; wanted kebab-case, as 'my-penalty'")
+        session: Session = context.obj
+        if name in session.zoo.names("penalty"):
+            raise SpecError(
+                f"there is a penalty '{name}' already (genzoo show penalty {name}), and a spec "
+                "that says the name would have to say whose; give another"
+            )
         where = folder or Path(name)
         _write_new({where / inside: text for inside, text in plugin_files(name).items()})
         print(f"{where}\nnext: pip install -e {where}, then genzoo show penalty {name}")

@@ -16,7 +16,7 @@ from torch import Tensor
 from genzoo_rwae.codes import Categorical, DrawnCodes, draw_sample
 from genzoo_rwae.padding import true_steps
 from genzoo_rwae.sequence_model import SequenceModel
-from genzoo_rwae.sequences import Batch, SequenceData
+from genzoo_rwae.sequences import Batch, SequenceData, check_labels
 
 __all__ = ["EncodedSplit", "drawn_codes", "encode_split", "spread_indices", "taken"]
 
@@ -63,9 +63,15 @@ def spread_indices(count: int, most: int) -> np.ndarray:
 
 
 def taken(data: SequenceData, indices_N: np.ndarray, size: int = 64) -> Iterator[Batch]:
-    """Sequences in batches."""
+    """Sequences in batches.
+
+    Raises:
+        DataError: a label is no class of its factor.
+    """
     for start in range(0, len(indices_N), size):
-        yield data.take(indices_N[start : start + size])
+        batch = data.take(indices_N[start : start + size])
+        check_labels(batch, data.info)
+        yield batch
 
 
 def encode_split(

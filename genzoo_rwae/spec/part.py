@@ -48,14 +48,22 @@ class Part:
 
         Raises:
             PlacedOptionError: its options do not fit what it was wired to.
+            PluginError: a plugin's makes something else than its kind promises.
         """
+        component, plugin = self.registered.component, self.registered.plugin
         try:
-            return self.registered.component.build(*wired, **_made(self.options))
+            made = component.build(*wired, **_made(self.options))
         except PlacedOptionError:
             raise
         except OptionError as error:
             path = f"{self.path}.{error.option}" if error.option else self.path
             raise PlacedOptionError(str(error), path) from error
+        if plugin.origin not in ("built-in", "kit"):
+            from genzoo_rwae.part_trial import try_part  # with torch
+
+            who = f"the {component.kind} '{self.name}' of {plugin}"
+            try_part(component.kind, who, made, wired)
+        return made
 
 
 def follows_progress(schedule: Part | None) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from genzoo_rwae.components import MISSING, Component, Option, Use, component_of, options_of
 from genzoo_rwae.errors import PluginError, Problem, SpecError, shown
@@ -21,13 +21,14 @@ from genzoo_rwae.paths import anchored, home
 from genzoo_rwae.spec.limits import MAX_PROBLEMS
 from genzoo_rwae.spec.located import Located, Place
 from genzoo_rwae.spec.part import Part, qualified
+from genzoo_rwae.spec.render import plain
 from genzoo_rwae.spec.sections import KIND_DEFAULT
 from genzoo_rwae.zoo import Registered, UnknownComponentError
 
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["INVALID", "Resolver", "in_order"]
+__all__ = ["INVALID", "Resolver", "check_defaults", "in_order"]
 
 INVALID: Any = type("Invalid", (), {"__repr__": lambda self: "INVALID"})()
 """Stands where a value was wrong; its problem has been noted."""
@@ -113,6 +114,7 @@ class Resolver:
         self, use: Use, registered: Registered, node: Located, given: dict[str, Located], path: str
     ) -> Any:
         own = options_of(registered.component.build)
+        check_defaults(registered, own)
         slot = options_of(use.slot) if use.slot else ()
         who = f"the {use.kind} '{registered.component.name}'"
         # keys that an `extends` left over from a replaced part stay only if they are the slot's
@@ -204,11 +206,13 @@ class Resolver:
     def _default_part(
         self, use: Use, registered: Registered, given: Mapping[str, Any], path: str
     ) -> Part:
+        own = options_of(registered.component.build)
+        check_defaults(registered, own)
         values = {
             option.name: given.get(option.name, MISSING)
             if option.name in given
             else self.default(option, f"{path}.{option.name}")
-            for option in options_of(registered.component.build)
+            for option in own
         }
         slot = options_of(use.slot) if use.slot else ()
         slot_values = {
@@ -290,6 +294,56 @@ class Resolver:
     @staticmethod
     def _derived(component: Component, base: type) -> bool:
         return isinstance(component.build, type) and issubclass(component.build, base)
+
+
+def check_defaults(registered: Registered, options: Iterable[Option], group: str = "") -> None:
+    """Of a plugin's options: what no spec could say would stop the run that writes its own.
+
+    Args:
+        registered: the component.
+        options: its own, or those of a group of them.
+        group: `name.` of that group.
+
+    Raises:
+        PluginError: a default is no value that YAML has, or not of its annotation.
+    """
+    if registered.plugin.origin == "built-in":
+        return
+    for option in options:
+        if option.required or option.use:
+            continue
+        if option.group:
+            if option.default is not None:
+                check_defaults(registered, _group_options(option), f"{group}{option.name}.")
+            continue
+        if reason := _unsayable(option):
+            component = registered.component
+            raise PluginError(
+                f"the option '{group}{option.name}' of the {component.kind} '{component.name}' of "
+                f"{registered.plugin} has the default {shown(repr(option.default), 80)}, which no "
+                f"spec could say: {reason}"
+            )
+
+
+def _unsayable(option: Option) -> str:
+    """Why a spec could not say an option's default, and how to mend it; empty if it could."""
+    kind = getattr(option.annotation, "__name__", str(option.annotation))
+    try:
+        said = json.dumps(plain(option.default), allow_nan=True)
+    except TypeError:
+        return (
+            "wanted what YAML has, as a name that the component looks up "
+            f"({option.name}: Literal['one', 'other'] = 'one'), or a component under Use(...)"
+        )
+    try:
+        TypeAdapter(option.annotation).validate_json(said, strict=True)
+    except ValidationError as error:
+        message = str(error.errors(include_url=False)[0]["msg"])
+        mend = f"{kind} | None" if option.default is None else "an annotation that it fits"
+        return f"{message[:1].lower() + message[1:]}; wanted a default of {kind}, or {mend}"
+    except PydanticUserError:
+        return f"its annotation {kind} is no type of a spec's values; wanted int, str, list[int]..."
+    return ""
 
 
 def _group_options(option: Option) -> tuple[Option, ...]:

@@ -56,7 +56,7 @@ def part_of(component: Component, given: Mapping[str, Any]) -> Part:
         # a class that wants nothing wired, such as a kernel, is used as an object
         of_a_kind = option.use is not None and isinstance(value, type)
         values[name] = value() if of_a_kind and not wired_of(value) else value
-    plugin = Plugin("testing", "python", getattr(component.build, "__module__", "?"))
+    plugin = Plugin("testing", "kit", getattr(component.build, "__module__", "?"))
     return Part(Registered(component, plugin), values, path="")
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from genzoo_rwae.errors import DataError
-from genzoo_rwae.sequences import Batch, EpochOrder, SequenceData
+from genzoo_rwae.sequences import Batch, EpochOrder, SequenceData, check_labels
 from genzoo_rwae.training.randomness import order_generator
 
 __all__ = ["Batches", "taken"]
@@ -21,16 +21,18 @@ def taken(data: SequenceData, indices_B: np.ndarray, *, step: int, draw: int = 0
     """Some sequences of a split, while a run is at `step`.
 
     Raises:
-        DataError: a file that was there when the run began cannot be read.
+        DataError: a file that was there when the run began cannot be read, or a label is no class.
     """
     try:
-        return data.take(indices_B, draw=draw)
+        batch = data.take(indices_B, draw=draw)
     except (OSError, DataError) as error:
         raise DataError(
             f"step {step}: the data cannot be read any more: {error}; wanted the files "
             "that there were when the run began: bring them back, and the same command goes on "
             "from the last checkpoint"
         ) from error
+    check_labels(batch, data.info)
+    return batch
 
 
 class Batches:

@@ -388,6 +388,14 @@ def test_what_a_cost_does_wrongly_is_said_before_training(
         check(spec_with(write, tiny, body, COST), settings=settings)
 
 
+def test_a_cost_that_is_no_number_is_named(write: Write, tiny: str) -> None:
+    spec = spec_with(write, tiny, "return error_BT / 0 - error_BT / 0", COST)
+    with pytest.raises(
+        SpecError, match=r"objective.cost: 'cost' is not finite.*the cost 'mine' or"
+    ):
+        check(spec, settings={"objective.cost": "mine"})
+
+
 def test_a_cost_without_a_gradient_is_told(write: Write, tiny: str, tmp_path: Path) -> None:
     spec = spec_with(write, tiny, "return error_BT.detach()", COST)
     with pytest.warns(GenzooWarning, match="'cost' has no gradient.*detached in it"):

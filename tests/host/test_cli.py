@@ -581,6 +581,12 @@ def test_a_new_plugin_works_at_once(genzoo: Genzoo, toy: Path):
     assert genzoo(*words).code == 0
 
 
+def test_a_new_plugin_takes_no_name_that_is_in_use(genzoo: Genzoo, tmp_path: Path):
+    message = ended_by_a_user(genzoo("new", "plugin", "mmd"), 2)
+    assert "there is a penalty 'mmd' already (genzoo show penalty mmd)" in message
+    assert not (tmp_path / "mmd").exists()
+
+
 def test_a_new_plugin_declares_its_entry_point(genzoo: Genzoo, tmp_path: Path):
     import tomllib
 

@@ -18,9 +18,14 @@ from genzoo_rwae.components import (
     KindDecorator,
     Use,
     component_of,
+    cost,
+    encoder,
+    metric,
     options_of,
     penalty,
     prior,
+    schedule,
+    static_head,
     summary_of,
     wired_of,
 )
@@ -157,7 +162,8 @@ def test_only_penalties_are_batch_coupled_unless_they_say_otherwise():
 
     @prior("other-prior")
     class Other:
-        pass
+        def __init__(self, size: int, /) -> None:
+            self.size = size
 
     assert component_of(sum_gap).batch_coupled
     assert not component_of(row_wise).batch_coupled
@@ -269,6 +275,29 @@ def test_an_option_called_use_is_refused_since_no_spec_could_give_it():
 
     with pytest.raises(PluginError, match="'use'"):
         penalty("shadowing")(build)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "build", "count"),
+    [
+        (encoder, lambda frame_shape, width, /: None, 2),
+        (encoder, lambda *, width=3: None, 0),
+        (static_head, lambda features, /, *, size=3: None, 1),
+        (prior, lambda size, context, length, /: None, 3),
+        (cost, lambda x, x_hat, lengths, /: None, 3),
+        (metric, lambda model, /: None, 1),
+        (schedule, lambda progress, step, /: None, 2),
+    ],
+)
+def test_parameters_that_the_host_would_not_wire_are_refused(
+    decorator: Any, build: Any, count: int
+) -> None:
+    with pytest.raises(PluginError) as caught:
+        decorator("mine")(build)
+    message = str(caught.value)
+    assert message.startswith(f"{__file__}:{build.__code__.co_firstlineno}: the {decorator.kind}")
+    assert f"has {count} positional-only parameters" in message
+    assert f"wanted {KINDS[decorator.kind].contract}, and options after /, *" in message
 
 
 def test_an_unknown_kind_is_refused():

@@ -168,3 +168,33 @@ def test_a_build_tries_the_sources_of_plugins_before_it_begins(
     assert not (tmp_path / "run").exists()
     with pytest.raises(DataError, match="data: the source 'own' gives"):
         check(spec, settings=settings, zoo=zoo)
+
+
+class LateLabels(Own):
+    """The label of one sequence, which no trial sees, is none of the two classes."""
+
+    strange = 5
+
+    def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> Batch:
+        batch = super().take(indices_B, draw=draw)
+        is_it_B = torch.from_numpy(indices_B) == self.strange
+        return replace(batch, factors={"kind": torch.where(is_it_B, 2, batch.factors["kind"])})
+
+
+@pytest.mark.parametrize("faulty", ["train", "test"])
+def test_a_strange_label_far_inside_a_split_is_named_with_its_sequence(
+    faulty: str, write: Callable[[str, str], Path], tiny: str, tmp_path: Path
+) -> None:
+    from genzoo_rwae import build
+
+    def own(split: str, /) -> SequenceData:
+        """Mine."""
+        return (LateLabels if split == faulty else Own)()
+
+    zoo, offering = Zoo(), ModuleType("offering")
+    offering.genzoo_sources = hookimpl(lambda: [source("own")(own)])  # type: ignore[attr-defined]
+    zoo.register(offering, Plugin("offering", "python", "here"))
+    settings = {"data": {"use": "own", "batch": 8}, "evaluate": ["probes"]}
+    said = "sequence 5 has the label 2 of the factor 'kind', which has 2 classes; wanted 0 to 1"
+    with pytest.raises(DataError, match=said):
+        build(write("spec.yaml", tiny), run=tmp_path / "run", settings=settings, zoo=zoo)

@@ -1,6 +1,7 @@
 """What a spec means: scalars, extends, settings, paths, and the resolved spec that is written."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -698,3 +699,88 @@ def test_a_default_that_no_hook_yields_is_the_plugins_fault(tiny: str, write: Wr
     spec = write("s.yaml", tiny.replace("static: {use: mmd", "static: {use: gap"))
     with pytest.raises(PluginError, match="the default 'hidden' is no kernel that a hook yields"):
         load_spec(spec, zoo=zoo)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("act: Callable = torch.relu", "wanted what YAML has, as a name that the component looks"),
+        ("kind: torch.dtype = torch.float32", "default torch.float32, which no spec could say"),
+        ("net: torch.nn.Module = None", "its annotation Module is no type of a spec's values"),
+        ("size: int = None", "valid integer; wanted a default of int, or int | None"),
+        (
+            "size: int = 0.5",
+            "valid integer; wanted a default of int, or an annotation that it fits",
+        ),
+        ("more: More = More()", "the option 'more.size' of the penalty 'gap' of plugin 'mine'"),
+    ],
+)
+def test_a_default_that_no_spec_could_say_is_the_plugins_fault(
+    tiny: str, write: Write, option: str, said: str
+):
+    """The run's own spec would say it."""
+    path = write("mine.py", GAP.replace("OPTION", option))
+    zoo = Zoo([str(path)], use_entry_points=False)
+    spec = write("s.yaml", tiny.replace("static: {use: mmd", "static: {use: gap"))
+    with pytest.raises(PluginError, match=re.escape(said)) as caught:
+        load_spec(spec, zoo=zoo)
+    with pytest.raises(PluginError, match=re.escape(str(caught.value))):
+        load_spec(write("u.yaml", tiny + "evaluate: [using]\n"), zoo=zoo)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "sizes: tuple[int, ...] = [1, 2]",
+        "sizes: list[float] = (1, 2.5)",
+        "size: int | None = None",
+        "where: Path = Path('a')",
+        "bound: float = float('inf')",
+        "size: int",
+    ],
+)
+def test_a_default_that_a_spec_could_say_may_stand(tiny: str, write: Write, option: str):
+    path = write("mine.py", GAP.replace("OPTION", option))
+    needed = "{use: gap, size: 3" if option == "size: int" else "{use: gap"
+    spec = write("s.yaml", tiny.replace("static: {use: mmd", f"static: {needed}"))
+    zoo = Zoo([str(path)], use_entry_points=False)
+    name = option.partition(":")[0]
+    found = plain(load_spec(spec, zoo=zoo).objective.static)
+    again = write("again.yaml", render(load_spec(spec, zoo=zoo)))
+    assert name in found
+    assert plain(load_spec(again, zoo=zoo).objective.static) == found
+
+
+GAP = """
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+import torch
+from genzoo_rwae import Figure, Use, hookimpl, metric, penalty
+
+
+@dataclass(frozen=True, kw_only=True)
+class More:
+    size: int = "3"
+
+
+@penalty("gap")
+def gap(q_ND, p_ND, /, *, OPTION):
+    return (q_ND - p_ND).mean()
+
+
+@metric("using")
+def using(model, splits, /, *, gap: Annotated[Callable, Use("penalty")] = gap):
+    return {"a": Figure(1.0)}
+
+
+@hookimpl
+def genzoo_penalties():
+    yield gap
+
+
+@hookimpl
+def genzoo_metrics():
+    yield using
+"""

@@ -209,8 +209,19 @@ def test_what_is_no_component_of_the_kind_is_refused(failure, thing: str, shown:
     assert "@penalty('name')" in message
 
 
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [("return None", "None"), ("print('has no yield')", "None"), ("return Imq", "Imq")],
+)
+def test_a_hook_that_returns_what_it_should_yield_is_told(failure, body: str, shown: str):
+    radial = "from genzoo_rwae_plugins.kernels.radial import Imq\n"
+    message = failure(radial + hook("genzoo_kernels", body=body))
+    assert "plugin 'acme'" in message
+    assert f"genzoo_kernels returns {shown}; wanted functions or classes that it yields" in message
+
+
 def test_a_hook_that_gives_nothing_to_iterate_is_attributed(failure):
-    message = failure(hook("genzoo_penalties", body="return None"))
+    message = failure(hook("genzoo_penalties", body="return 3"))
     assert "plugin 'acme'" in message
     assert "failed in genzoo_penalties: TypeError" in message
 

@@ -100,6 +100,17 @@ def test_what_cannot_be_tried_is_said_and_is_no_fault(check: Check) -> None:
     assert "options without a default: factor" in out
 
 
+def test_a_default_that_no_spec_could_say_is_the_plugins_fault(
+    check: Check, tmp_path: Path
+) -> None:
+    wrong = PLUGIN.replace("factor: float)", "factor: float = None)")
+    (tmp_path / "wrong.py").write_text(wrong.replace("GIVEN", "asks,"))
+    code, _, err = check("good,", "-p", "wrong.py")
+    assert code == 3
+    assert "the option 'factor' of the penalty 'asks' of plugin 'wrong'" in err
+    assert "wanted a default of float, or float | None" in err
+
+
 def test_json_has_every_finding(check: Check) -> None:
     code, out, _ = check("good, bad", "-p", "mine.py", "--json")
     assert code == 1
