@@ -72,13 +72,23 @@ def _faults(data: object, split: Split) -> Iterable[str]:
             "wanted these as indices_B, in their order"
         )
     yield from _faults_of_labels(batch, info)
-    again = data.take(asked_B, draw=0)
-    if not torch.equal(batch.x_BT.nan_to_num(), again.x_BT.nan_to_num()):
+    again, backwards = data.take(asked_B, draw=0), data.take(asked_B[::-1].copy(), draw=0)
+    if not _are_same(again.x_BT, batch.x_BT):
         yield (
             "other values when the same sequences are taken again; wanted values that depend on "
             "the index and `draw` alone, of a generator that both have seeded: a run that was "
             "interrupted goes on with the same data"
         )
+    if not _are_same(backwards.x_BT.flip(0), batch.x_BT):
+        yield (
+            "other values of a sequence that stands elsewhere in a batch; wanted rows that depend "
+            "on their own index and `draw` alone: ranks take parts of a batch"
+        )
+
+
+def _are_same(x_BT: Tensor, other_BT: Tensor) -> bool:
+    """Missing values too."""
+    return torch.equal(x_BT.nan_to_num(), other_BT.nan_to_num())
 
 
 def _faults_of_frames(batch: Batch, info: DataInfo, count: int) -> Iterable[str]:

@@ -24,6 +24,7 @@ except ImportError as error:
 from genzoo_rwae.testing import oracle
 from genzoo_rwae.testing.augmentations import check_augmentation
 from genzoo_rwae.testing.conformance import KITS, examine
+from genzoo_rwae.testing.costs import check_cost
 from genzoo_rwae.testing.estimators import Estimator, check_estimator
 from genzoo_rwae.testing.extra import MissingExtraError
 from genzoo_rwae.testing.findings import Finding, PropertyError, Report
@@ -60,6 +61,7 @@ __all__ = [
     "Report",
     "check_action_head",
     "check_augmentation",
+    "check_cost",
     "check_decoder",
     "check_dynamic_head",
     "check_encoder",

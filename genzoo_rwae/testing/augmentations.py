@@ -6,7 +6,7 @@ Shapes: B batch, T time, ... the frame.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,25 +14,22 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
-from genzoo_rwae.errors import OptionError
 from genzoo_rwae.spec.part import Part
 from genzoo_rwae.testing.findings import Report
-from genzoo_rwae.testing.parts import component_of_kind, part_of, title_of
+from genzoo_rwae.testing.frames import FRAME_SHAPES, Sequences, investigate_on_frames
+from genzoo_rwae.testing.parts import component_of_kind, part_of
 from genzoo_rwae.testing.properties import (
     Property,
     expect,
     expect_close,
     expect_same,
     expect_shape,
-    investigate,
-    not_built,
     property_of,
 )
-from genzoo_rwae.testing.strategies import seeded, with_seed
+from genzoo_rwae.testing.strategies import with_seed
 
 __all__ = ["AUGMENTATION", "check_augmentation", "examine_augmentation"]
 
-_FRAME_SHAPES = ((6,), (17, 2), (1, 8, 8), (3, 16, 16))
 _MANY = 16  # rows of which two differ, if draws do
 
 
@@ -42,7 +39,7 @@ def check_augmentation(
     *,
     claims: Collection[str] = (),
     exceptions: Collection[str] = (),
-    frame_shapes: Sequence[tuple[int, ...]] = _FRAME_SHAPES,
+    frame_shapes: Sequence[tuple[int, ...]] = FRAME_SHAPES,
     **options: Any,
 ) -> Report:
     """Try what must hold of an augmentation; for a test of one's own.
@@ -77,28 +74,18 @@ def examine_augmentation(
     *,
     claims: Collection[str] = (),
     exceptions: Collection[str] = (),
-    frame_shapes: Sequence[tuple[int, ...]] = _FRAME_SHAPES,
+    frame_shapes: Sequence[tuple[int, ...]] = FRAME_SHAPES,
     **options: Any,
 ) -> Report:
     """As `check_augmentation`, but returns the report whatever it says."""
     component = component_of_kind("augmentation", augmentation)
-    part, taken = part_of(component, options), []
-    refusal: Exception = OptionError("there is no shape of frames to try it with")
-    for shape in frame_shapes:
-        try:
-            part(torch.rand(1, 2, *shape), None)
-        except OptionError as error:
-            refusal = error
-        except Exception as error:  # whatever its author's code raises
-            return not_built(title_of(component), f"frame_shape = {shape}", error)
-        else:
-            taken.append(tuple(shape))
-    if not taken:
-        return not_built(title_of(component), f"frame_shapes = {list(frame_shapes)}", refusal)
-    return investigate(
-        title_of(component),
+    part = part_of(component, options)
+    return investigate_on_frames(
+        component,
         AUGMENTATION,
-        _Subject(part, taken),
+        lambda taken: _Subject(part, taken),
+        lambda x_BT: part(x_BT, None),
+        frame_shapes,
         claims=claims,
         exceptions=exceptions,
     )
@@ -109,7 +96,7 @@ class _Subject:
     """An augmentation with its options, and the frames that it takes."""
 
     part: Part
-    frame_shapes: list[tuple[int, ...]] = field(default_factory=list)
+    frame_shapes: list[tuple[int, ...]]
 
     def __call__(self, x_BT: Tensor, seed: int | None = 0) -> Tensor:
         generator = None if seed is None else torch.Generator().manual_seed(seed)
@@ -117,31 +104,18 @@ class _Subject:
         return changed
 
 
-@dataclass(frozen=True)
-class _Sequences:
-    """Some sequences of values in (0, 1)."""
-
-    frame_shape: tuple[int, ...]
-    batch: int
-    steps: int
-
-    def values(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        drawn = seeded(1, self.batch, self.steps, *self.frame_shape, dtype=dtype)
-        return torch.sigmoid(drawn)
-
-
-def _sequences(subject: _Subject) -> SearchStrategy[_Sequences]:
+def _sequences(subject: _Subject) -> SearchStrategy[Sequences]:
     shapes = st.sampled_from(subject.frame_shapes)
-    return st.builds(_Sequences, shapes, st.integers(1, 4), st.integers(1, 5))
+    return st.builds(Sequences, shapes, st.integers(1, 4), st.integers(1, 5))
 
 
-def _many(subject: _Subject) -> SearchStrategy[_Sequences]:
+def _many(subject: _Subject) -> SearchStrategy[Sequences]:
     shapes = st.sampled_from(subject.frame_shapes)
-    return st.builds(_Sequences, shapes, st.just(_MANY), st.just(6))
+    return st.builds(Sequences, shapes, st.just(_MANY), st.just(6))
 
 
 @property_of(_sequences, count=8, mend="change values, not the shape; cast back to x_BT.dtype")
-def form(subject: _Subject, sequences: _Sequences) -> None:
+def form(subject: _Subject, sequences: Sequences) -> None:
     """It gives finite sequences of the shape and the dtype that it was given."""
     for dtype in (torch.float32, torch.float64):
         x_BT = sequences.values(dtype)
@@ -152,7 +126,7 @@ def form(subject: _Subject, sequences: _Sequences) -> None:
 
 
 @property_of(_many, count=3, mend="an augmentation that is always the same is a preprocessing step")
-def changes(subject: _Subject, sequences: _Sequences) -> None:
+def changes(subject: _Subject, sequences: Sequences) -> None:
     """It changes some of many sequences, and by another seed in another way."""
     x_BT = sequences.values()
     one, other = subject(x_BT), subject(x_BT, seed=1)
@@ -161,7 +135,7 @@ def changes(subject: _Subject, sequences: _Sequences) -> None:
 
 
 @property_of(_many, count=3, mend="draw for every row: a shape that begins with len(x_BT)")
-def rows_differ(subject: _Subject, sequences: _Sequences) -> None:
+def rows_differ(subject: _Subject, sequences: Sequences) -> None:
     """Every sequence of a batch gets a draw of its own."""
     x_BT = sequences.values()[:1].expand(_MANY, *[-1] * (1 + len(sequences.frame_shape)))
     found = subject(x_BT.contiguous())
@@ -174,7 +148,7 @@ def rows_differ(subject: _Subject, sequences: _Sequences) -> None:
     count=4,
     mend="give the generator to every torch.rand, and use no other source of chance",
 )
-def draws_alone_are_random(subject: _Subject, sequences: _Sequences) -> None:
+def draws_alone_are_random(subject: _Subject, sequences: Sequences) -> None:
     """The same seed gives the same sequences, whatever torch's own generator does."""
     x_BT = sequences.values()
     found = []
@@ -189,7 +163,7 @@ def draws_alone_are_random(subject: _Subject, sequences: _Sequences) -> None:
     count=3,
     mend="torch.rand takes generator=None; ask for its device only if it is one",
 )
-def without_a_generator(subject: _Subject, sequences: _Sequences) -> None:
+def without_a_generator(subject: _Subject, sequences: Sequences) -> None:
     """Without a generator it draws from torch's own."""
     x_BT = sequences.values()
     found = []
@@ -200,7 +174,7 @@ def without_a_generator(subject: _Subject, sequences: _Sequences) -> None:
 
 
 @property_of(_sequences, count=4, mend="work on a copy: no mul_, no x_BT[...] = ...")
-def inputs_kept(subject: _Subject, sequences: _Sequences) -> None:
+def inputs_kept(subject: _Subject, sequences: Sequences) -> None:
     """What it is given is not written into."""
     x_BT = sequences.values()
     kept = x_BT.clone()
@@ -210,12 +184,12 @@ def inputs_kept(subject: _Subject, sequences: _Sequences) -> None:
 
 @property_of(
     lambda subject: st.builds(
-        _Sequences, st.sampled_from(subject.frame_shapes), st.integers(2, 4), st.integers(2, 5)
+        Sequences, st.sampled_from(subject.frame_shapes), st.integers(2, 4), st.integers(2, 5)
     ),
     count=6,
     mend="NaN stands for a missing value: no nan_to_num, and no mean over a batch with some",
 )
-def missing(subject: _Subject, sequences: _Sequences) -> None:
+def missing(subject: _Subject, sequences: Sequences) -> None:
     """What is missing stays missing, and nothing else goes."""
     x_BT = sequences.values()
     x_BT[0] = torch.nan
@@ -236,7 +210,7 @@ def missing(subject: _Subject, sequences: _Sequences) -> None:
     claim=True,
     mend="draw once for a sequence, not for every frame: [B, 1, ...], not [B, T, ...]",
 )
-def still(subject: _Subject, sequences: _Sequences) -> None:
+def still(subject: _Subject, sequences: Sequences) -> None:
     """What did not move does not move afterwards."""
     x_BT = sequences.values()[:, :1]
     x_BT = x_BT.expand(-1, 4, *[-1] * len(sequences.frame_shape)).contiguous()

@@ -9,6 +9,7 @@ from typing import Any
 from genzoo_rwae.components import component_of
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.testing.augmentations import examine_augmentation
+from genzoo_rwae.testing.costs import examine_cost
 from genzoo_rwae.testing.findings import Report
 from genzoo_rwae.testing.kernels import examine_kernel
 from genzoo_rwae.testing.net_subject import FACES
@@ -23,6 +24,7 @@ KITS: Mapping[str, Callable[..., Report]] = {
     "kernel": examine_kernel,
     "prior": examine_prior,
     "augmentation": examine_augmentation,
+    "cost": examine_cost,
     **{kind: partial(examine_net, kind) for kind in FACES},
 }
 """What tries a component of a kind: (component, **how) -> Report."""

@@ -140,6 +140,12 @@ def test_a_split_without_sequences_has_nothing_to_be_tried(monkeypatch: pytest.M
         try_source(Own(), "own", "test")
 
 
+def test_rows_that_depend_on_their_place_in_a_batch_are_told() -> None:
+    own = Own(change=frames(lambda x: x * 0.5 + torch.arange(len(x))[:, None, None] / 100))
+    with pytest.raises(DataError, match="other values of a sequence that stands elsewhere in a"):
+        try_source(own, "own")
+
+
 def test_a_source_that_takes_no_draw_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     taking = Own.take
     monkeypatch.setattr(Own, "take", lambda self, indices_B: taking(self, indices_B))

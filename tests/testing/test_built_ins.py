@@ -44,6 +44,10 @@ HOW: dict[tuple[str, str], dict[str, Any]] = {
         ("augmentation", name): {"claims": {"still"}}
         for name in ("colour-jitter", "crop", "frequency-mask")
     },
+    **{
+        ("cost", name): {"claims": {"symmetric", "zero at truth"}}
+        for name in ("absolute", "huber", "laplacian-pyramid", "squared-error")
+    },
     ("prior", "iid"): {"exceptions": {"remembers"}},
     ("prior", "ex-post-lstm"): {"steps": 5},
     ("penalty", "aggregate-kl"): {"claims": {"shift invariant"}},

@@ -13,7 +13,7 @@ from genzoo_rwae.cli import main
 
 PLUGIN = '''\
 import torch
-from genzoo_rwae import cost, hookimpl, kernel, penalty
+from genzoo_rwae import hookimpl, kernel, penalty, schedule
 
 
 @penalty("good")
@@ -34,10 +34,10 @@ def asks(q_ND: torch.Tensor, p_ND: torch.Tensor, /, *, factor: float) -> torch.T
     return factor * good(q_ND, p_ND)
 
 
-@cost("cubes")
-def cubes(x_BT, x_hat_BT, /):
-    """A cost, for which there is no kit."""
-    return (x_BT - x_hat_BT).abs().pow(3).flatten(2).sum(-1)
+@schedule("cubes")
+def cubes(progress, /):
+    """A schedule, for which there is no kit."""
+    return progress**3
 
 
 @hookimpl
@@ -46,7 +46,7 @@ def genzoo_penalties():
 
 
 @hookimpl
-def genzoo_costs():
+def genzoo_schedules():
     yield cubes
 '''
 
@@ -80,7 +80,7 @@ def test_a_fault_ends_with_1_and_shows_the_property_and_its_smallest_example(che
     assert rows["good"][0] == rows["bad"][0] == "penalty"
     assert (rows["good"][2], rows["bad"][2]) == ("0", "1")
     assert int(rows["good"][1]) == int(rows["bad"][1]) + 1 > 10
-    assert rows["cubes"] == ["cost", "no", "kit"]
+    assert rows["cubes"] == ["schedule", "no", "kit"]
     assert "penalty bad: finite\nValue and gradient are finite, also where rows coincide." in out
     assert "q = torch.tensor([[0.0], [0.0]], dtype=torch.float64)" in out
     assert "found a gradient of q with [nan, nan]; wanted finite numbers" in out

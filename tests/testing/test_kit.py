@@ -22,6 +22,7 @@ from genzoo_rwae import testing as kit
 from genzoo_rwae.errors import PluginError
 from genzoo_rwae.testing import (
     augmentations,
+    costs,
     estimators,
     findings,
     kernels,
@@ -41,7 +42,7 @@ from genzoo_rwae.testing.properties import (
 FEW = settings(max_examples=30, deadline=None, derandomize=True)
 ALL = [
     *penalties.PENALTY, *penalties.ADVERSARIAL, *kernels.KERNEL, *ESTIMATOR, *nets.NET,
-    *priors.STATIC, *priors.DYNAMIC, *augmentations.AUGMENTATION,
+    *priors.STATIC, *priors.DYNAMIC, *augmentations.AUGMENTATION, *costs.COST,
 ]  # fmt: skip
 
 # -- strategies -----------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def test_every_property_says_its_fact_in_a_sentence() -> None:
 def test_names_are_unique_within_a_kit() -> None:
     for properties in (
         (*penalties.PENALTY, *penalties.ADVERSARIAL), kernels.KERNEL, ESTIMATOR,
-        nets.NET, priors.STATIC, priors.DYNAMIC, augmentations.AUGMENTATION,
+        nets.NET, priors.STATIC, priors.DYNAMIC, augmentations.AUGMENTATION, costs.COST,
     ):  # fmt: skip
         names = [each.name for each in properties]
         assert len(set(names)) == len(names)
@@ -245,14 +246,16 @@ def test_the_kit_of_a_kind_is_found_by_the_component() -> None:
 
 
 def test_a_kind_without_a_kit_is_an_error() -> None:
-    from genzoo_rwae import cost
+    from genzoo_rwae import schedule
 
-    @cost("nothing")
-    def nothing(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
+    @schedule("nothing")
+    def nothing(progress: float, /) -> float:
         """Nothing."""
-        return x_BT
+        return progress
 
-    with pytest.raises(PluginError, match="no kit for a cost; there is one for: penalty, kernel"):
+    with pytest.raises(
+        PluginError, match="no kit for a schedule; there is one for: penalty, kernel"
+    ):
         kit.examine(nothing)
     with pytest.raises(PluginError, match="is no component"):
         kit.examine(str)

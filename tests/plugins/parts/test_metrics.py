@@ -3,6 +3,8 @@
 Shapes: B batch, N sequences, T time, D code width; frames are vectors [2].
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -232,6 +234,9 @@ def test_probe_of_a_factor_that_does_not_vary_in_training_says_that_one_class():
 
 def test_a_factor_of_whose_test_labels_training_has_none_is_not_measured():
     splits = splits_of(rows)
+    eight = replace(FACTORS[0], classes=tuple("abcdefgh"))
+    for split in (splits.train, splits.test):
+        split.info = replace(split.info, factors=(eight, *FACTORS[1:]))
     splits.test.factors = {**splits.test.factors, "who": splits.test.factors["who"] + 4}
     figures = probes(perfect(splits), splits)
     assert figures["static code"]["who"].value is None
