@@ -31,7 +31,8 @@ from genzoo_rwae.spec import load_spec
 SEQUENCES, STEPS, BATCH, SEEDS = 1_800, 900, 32, 6
 SETTINGS = [
     (confidence, annealed, rate)
-    for confidence, annealed in ((0.4, False), (0.6, True))
+    for confidence in (0.4, 0.6)
+    for annealed in (False, True)
     for rate in (1.5e-3, 3e-3)
 ]
 

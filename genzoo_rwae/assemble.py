@@ -29,6 +29,7 @@ __all__ = ["Assembled", "assemble", "located", "open_split"]
 # what torch says of sizes that no memory holds
 _TOO_MUCH = ("can't allocate memory", "calculation overflowed", "Overflow when unpacking long")
 _TRIAL = 4  # sequences; some estimators compare four distinct rows
+_PROGRESS = (0.0, 0.5, 1.0)  # at which schedules are tried
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
     """Build the model with the spec's seed, and try it on one batch of zeros.
 
     The trial finds at once what only shapes can tell: parts that do not fit the frames or each
-    other, and a batch that is too small for an estimator.
+    other, and a batch that is too small for an estimator. Schedules and the optimiser are tried
+    too.
 
     Raises:
         SpecError: parts do not fit, at the place of the one that is to blame.
@@ -91,6 +93,7 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
                 f"objective.{error.term.replace('information-', 'information.')}",
             ) from error
         objective.train()
+        spec.train.optimizer([each for each in model.parameters() if each.requires_grad])
     return Assembled(model, objective)
 
 
@@ -109,8 +112,11 @@ def _why_not_finite(spec: Spec, error: NotFiniteError) -> str:
 
 def _check_terms(spec: Spec) -> None:
     objective = spec.objective
-    scheduled(spec.train.schedule, 0.0)  # refuses options that contradict each other
-    for path, slot in objective.slots().items():
+    slots = objective.slots()
+    for schedule in (spec.train.schedule, *(slot.schedule for slot in slots.values())):
+        for progress in _PROGRESS:  # refuses options that contradict each other
+            scheduled(schedule, progress)
+    for path, slot in slots.items():
         if slot.target is not None and not slot.weight:
             raise PlacedOptionError(
                 f"a target of {slot.target:g} with a weight of 0, which control multiplies; set "

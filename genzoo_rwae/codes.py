@@ -304,7 +304,8 @@ class DynamicPrior(nn.Module, ABC):
     """P(z^m_1:T), factorised over time.
 
     A prior that can be told the action is built with its width as a second wired argument,
-    (size, context, /), and gets `context_BC` in both methods; others never see one.
+    (size, context, /). That is 0 where it is told nothing; else it gets `context_BC` in both
+    methods. Others never see one.
     """
 
     @abstractmethod

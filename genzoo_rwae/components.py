@@ -291,12 +291,13 @@ def _check_record(record: Component) -> None:
                 f"'{record.name}' is neither positional-only (wired by the host) nor keyword-only "
                 "(an option of the spec); write it as (wired, /, *, option: type = default)"
             )
-    count, counts = len(wired_of(record.build)), KINDS[record.kind].wired
-    if counts and not counts[0] <= count <= counts[1]:
+    kind, count = KINDS[record.kind], len(wired_of(record.build))
+    counts = (kind.wired_class if inspect.isclass(record.build) else None) or kind.wired
+    if not counts[0] <= count <= counts[1]:
         raise PluginError(
             f"{_place(record.build)}: the {record.kind} '{record.name}' has {count} "
             "positional-only parameters, which are those that the host wires; wanted "
-            f"{KINDS[record.kind].contract}, and options after /, *"
+            f"{kind.contract}, and options after /, *"
         )
 
 

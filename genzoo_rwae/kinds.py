@@ -12,13 +12,15 @@ class KindInfo:
     """A kind of component: its name, its hook, and what the host wires and expects.
 
     Attributes:
-        wired: least and most positional-only parameters; None where that depends on more.
+        wired: least and most positional-only parameters, of a function.
+        wired_class: those of a class, where they differ.
     """
 
     name: str
     plural: str
     contract: str
-    wired: tuple[int, int] | None = None
+    wired: tuple[int, int]
+    wired_class: tuple[int, int] | None = None
 
     @property
     def hook(self) -> str:
@@ -65,8 +67,20 @@ KINDS: dict[str, KindInfo] = {
             (2, 2),
         ),
         KindInfo("cost", "costs", "(x_BT..., x_hat_BT..., /) -> cost_BT", (2, 2)),
-        KindInfo("penalty", "penalties", "(q_ND, p_ND, /) -> scalar divergence of two samples"),
-        KindInfo("kernel", "kernels", "(x_ND, y_MD, /) -> K_NM, or a class of such callables"),
+        KindInfo(
+            "penalty",
+            "penalties",
+            "(q_ND, p_ND, /) -> scalar divergence of two samples",
+            (2, 7),
+            (1, 1),
+        ),
+        KindInfo(
+            "kernel",
+            "kernels",
+            "(x_ND, y_MD, /) -> K_NM, or a class of such callables",
+            (2, 2),
+            (0, 0),
+        ),
         KindInfo("source", "sources", "(split, /) -> SequenceData", (1, 1)),
         KindInfo(
             "metric",

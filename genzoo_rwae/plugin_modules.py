@@ -43,7 +43,7 @@ class Plugin:
 
     Attributes:
         name: what `-p no:NAME` and `use: NAME:component` call it.
-        origin: who asked for it; the kit of properties looks at what it asks for by itself.
+        origin: who asked for it; `kit` is the property kit, which compares by itself.
         location: its file or module.
         sha256: digest of a plugin file; empty for modules.
         error: why it could not be loaded; empty if it was.

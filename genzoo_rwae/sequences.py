@@ -174,14 +174,26 @@ class Batch:
         return int(self.x_BT.shape[0])
 
 
-def check_labels(batch: Batch, info: DataInfo) -> None:
+def check_labels(batch: Batch, info: DataInfo, *, needed: bool = True) -> None:
     """Of every factor that `info` names: one class of it for each sequence.
+
+    Args:
+        batch: the sequences.
+        info: of their data.
+        needed: they are measured; training does without labels.
 
     Raises:
         DataError: a label is none; says which, and of which sequence.
     """
     for factor in info.factors:
-        labels_B = batch.factors[factor.name]
+        labels_B = batch.factors.get(factor.name)
+        if labels_B is None and not needed:
+            continue
+        if labels_B is None:
+            raise DataError(
+                f"sequences {batch.indices_B.tolist()[:4]}... have no labels of the factor "
+                f"'{factor.name}', which the data's info names; wanted them in factors"
+            )
         strange_K = ((labels_B < 0) | (labels_B >= len(factor.classes))).nonzero().flatten()
         if len(strange_K):
             row = int(strange_K[0])

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from genzoo_rwae.assemble import Assembled
-    from genzoo_rwae.components import Component
     from genzoo_rwae.sequence_model import SequenceModel
     from genzoo_rwae.spec import Spec
+    from genzoo_rwae.zoo import Registered
 
 __all__ = ["add_to"]
 
@@ -163,8 +163,6 @@ def _check_plugins(session: Session, *, as_json: bool) -> None:
             "nothing to check; say `genzoo check SPEC` for a spec, or `genzoo check --plugin FILE` "
             "for the components of a plugin"
         )
-    from genzoo_rwae.components import options_of
-    from genzoo_rwae.spec.resolve import check_defaults
     from genzoo_rwae.zoo import Registered
 
     offered = [
@@ -173,9 +171,7 @@ def _check_plugins(session: Session, *, as_json: bool) -> None:
         if plugin.origin == "command line"
         for component in session.zoo.offered_by(plugin.name)
     ]
-    for registered in offered:
-        check_defaults(registered, options_of(registered.component.build))
-    rows = [{"plugin": of.plugin.name, **_tried(of.component)} for of in offered]
+    rows = [{"plugin": of.plugin.name, **_tried(of)} for of in offered]
     if as_json:
         print_json({"components": rows})
     else:
@@ -184,10 +180,13 @@ def _check_plugins(session: Session, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _tried(component: Component) -> dict[str, Any]:
+def _tried(registered: Registered) -> dict[str, Any]:
     """What the kit finds of a component; `error` where it could not be tried."""
+    from genzoo_rwae.components import options_of
+    from genzoo_rwae.spec.resolve import check_sayable
     from genzoo_rwae.testing import KITS, examine
 
+    component = registered.component
     row: dict[str, Any] = {"kind": component.kind, "name": component.name}
     found: dict[str, Any] = {"kit": component.kind in KITS, "error": "", "subject": ""}
     found |= {outcome: [] for outcome in ("passed", "failed", "skipped")}
@@ -202,6 +201,12 @@ def _tried(component: Component) -> dict[str, Any]:
                 entry = {name: value for name, value in vars(finding).items() if value}
                 del entry["outcome"]
                 found[finding.outcome].append(entry)
+    options = options_of(component.build)
+    try:
+        check_sayable(registered, options, {option.name: option.default for option in options})
+    except PluginError as error:
+        stated = {"property": "defaults", "statement": "A spec could say every default."}
+        found["failed"].append({**stated, "message": str(error)})
     return row | found
 
 

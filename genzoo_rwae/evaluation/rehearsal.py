@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from genzoo_rwae.codes import DynamicPrior, StaticPrior
+from genzoo_rwae.codes import DynamicPrior, StaticPrior, draw_sample
 from genzoo_rwae.errors import GenzooWarning
 from genzoo_rwae.evaluation.codes import drawn_codes, spread_indices
 from genzoo_rwae.evaluation.measure import Splits, measure, wants_judge
+from genzoo_rwae.part_trial import check_paths
 from genzoo_rwae.sequences import Batch, SequenceData, Sound
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ class _Few(SequenceData):
 def rehearse(model: SequenceModel, splits: Splits, spec: Spec, zoo: Zoo) -> None:
     """Warn of what plugins do when training is over and that fails on a few sequences before it.
 
-    That is their metrics, and priors that are fitted then. Either may be right all the same, where
-    it wants more sequences or a trained model; so nothing ends here. Metrics that want a judge are
-    not tried: there is none yet.
+    That is their metrics, priors that are fitted then, and samples of such priors. Each may be
+    right all the same, where it wants more sequences or a trained model; so nothing ends here.
+    Metrics that want a judge are not tried: there is none yet.
 
     Args:
         model: not yet trained.
@@ -79,8 +80,12 @@ def rehearse(model: SequenceModel, splits: Splits, spec: Spec, zoo: Zoo) -> None
         for part in spec.evaluate
         if part in own and not wants_judge(part)
     }
-    if any(part.registered.component.kind in ("prior", "model") for part in own):
-        tried["fitting the priors to codes"] = partial(_fit_priors, model, built_in)
+    priors = [part for part in own if part.registered.component.kind in ("prior", "model")]
+    if priors:
+        who = ", ".join(f"the {p.registered.component.kind} '{p.name}'" for p in priors)
+        tried[f"fitting priors to codes and sampling them, with {who},"] = partial(
+            _fit_and_sample, model, built_in
+        )
     few = Splits(*map(_Few, vars(splits).values()))
     for what, call in tried.items():
         try:
@@ -102,8 +107,8 @@ def _measured(model: SequenceModel, metric: Part, few: Splits) -> None:
 
 
 @torch.no_grad()
-def _fit_priors(model: SequenceModel, built_in: Container[str], few: Splits) -> None:
-    """Those that are not of the built-in modules, in a copy of the model."""
+def _fit_and_sample(model: SequenceModel, built_in: Container[str], few: Splits) -> None:
+    """Fit the priors that are not of the built-in modules, in a copy of the model, and draw."""
     try:
         copied = deepcopy(model).eval()
     except Exception:  # as of one that holds something computed: what cannot be copied is not tried
@@ -111,6 +116,10 @@ def _fit_priors(model: SequenceModel, built_in: Container[str], few: Splits) -> 
     for part in copied.modules():
         if isinstance(part, StaticPrior | DynamicPrior) and type(part).__module__ in built_in:
             part.fit_to = lambda draws: None  # type: ignore[method-assign]
-    copied.fit_priors(
-        lambda most: drawn_codes(copied, few.train, most, torch.Generator().manual_seed(0))
-    )
+    generator = torch.Generator().manual_seed(0)
+    copied.fit_priors(lambda most: drawn_codes(copied, few.train, most, generator))
+    wanted = list(drawn_codes(copied, few.train, _FEW, generator).dynamic_NTD.shape[1:])
+    wanted[0] = model.info.length
+    latents = copied.sample_prior(_FEW, wanted[0], draw_sample(generator))
+    check_paths("sampling", latents.dynamic_BTD, [_FEW, *wanted])
+    copied.decode(latents)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,12 @@ def plain(thing: Any) -> Any:
         return {str(name): plain(value) for name, value in thing.items()}
     if isinstance(thing, list | tuple):
         return [plain(value) for value in thing]
+    if isinstance(thing, Enum):
+        return plain(thing.value)
+    # those of NumPy and of enumerations are derived from them, and YAML knows no such thing
+    base = next((base for base in (float, str, int) if isinstance(thing, base)), None)
+    if base and not isinstance(thing, bool):
+        return base(thing)
     return str(thing) if isinstance(thing, Path) else thing
 
 

@@ -28,7 +28,7 @@ from genzoo_rwae.zoo import Registered, UnknownComponentError
 if TYPE_CHECKING:
     from genzoo_rwae.zoo import Zoo
 
-__all__ = ["INVALID", "Resolver", "check_defaults", "in_order"]
+__all__ = ["INVALID", "Resolver", "check_sayable", "in_order"]
 
 INVALID: Any = type("Invalid", (), {"__repr__": lambda self: "INVALID"})()
 """Stands where a value was wrong; its problem has been noted."""
@@ -114,7 +114,6 @@ class Resolver:
         self, use: Use, registered: Registered, node: Located, given: dict[str, Located], path: str
     ) -> Any:
         own = options_of(registered.component.build)
-        check_defaults(registered, own)
         slot = options_of(use.slot) if use.slot else ()
         who = f"the {use.kind} '{registered.component.name}'"
         # keys that an `extends` left over from a replaced part stay only if they are the slot's
@@ -130,6 +129,7 @@ class Resolver:
         if INVALID in values.values():
             return INVALID
         slot_values = {option.name: values.pop(option.name) for option in slot}
+        check_sayable(registered, own, values)
         return Part(registered, values, path, use.slot(**slot_values) if use.slot else None)
 
     def _options(
@@ -207,13 +207,13 @@ class Resolver:
         self, use: Use, registered: Registered, given: Mapping[str, Any], path: str
     ) -> Part:
         own = options_of(registered.component.build)
-        check_defaults(registered, own)
         values = {
             option.name: given.get(option.name, MISSING)
             if option.name in given
             else self.default(option, f"{path}.{option.name}")
             for option in own
         }
+        check_sayable(registered, own, values)
         slot = options_of(use.slot) if use.slot else ()
         slot_values = {
             option.name: self.default(option, f"{path}.{option.name}") for option in slot
@@ -296,53 +296,65 @@ class Resolver:
         return isinstance(component.build, type) and issubclass(component.build, base)
 
 
-def check_defaults(registered: Registered, options: Iterable[Option], group: str = "") -> None:
-    """Of a plugin's options: what no spec could say would stop the run that writes its own.
+def check_sayable(
+    registered: Registered,
+    options: Iterable[Option],
+    values: Mapping[str, Any],
+    group: str = "",
+) -> None:
+    """Whether a spec could say the values of a plugin's options, as that of the run does.
 
     Args:
         registered: the component.
         options: its own, or those of a group of them.
+        values: of these, as they were given or stand in the signature.
         group: `name.` of that group.
 
     Raises:
-        PluginError: a default is no value that YAML has, or not of its annotation.
+        PluginError: a value is none that YAML has, or not of its annotation.
     """
     if registered.plugin.origin == "built-in":
         return
     for option in options:
-        if option.required or option.use:
+        value = values[option.name]
+        if option.use or value is MISSING:
             continue
         if option.group:
-            if option.default is not None:
-                check_defaults(registered, _group_options(option), f"{group}{option.name}.")
+            if value is not None:
+                inner = options_of(option.group)
+                held = {of.name: getattr(value, of.name) for of in inner}
+                check_sayable(registered, inner, held, f"{group}{option.name}.")
             continue
-        if reason := _unsayable(option):
+        if reason := _unsayable(option, value):
             component = registered.component
             raise PluginError(
                 f"the option '{group}{option.name}' of the {component.kind} '{component.name}' of "
-                f"{registered.plugin} has the default {shown(repr(option.default), 80)}, which no "
-                f"spec could say: {reason}"
+                f"{registered.plugin} is {shown(repr(value), 80)} by default, which {reason}"
             )
 
 
-def _unsayable(option: Option) -> str:
-    """Why a spec could not say an option's default, and how to mend it; empty if it could."""
+def _unsayable(option: Option, value: Any) -> str:
+    """Why a spec could not say a value, and how to mend it; empty if it could."""
     kind = getattr(option.annotation, "__name__", str(option.annotation))
     try:
-        said = json.dumps(plain(option.default), allow_nan=True)
+        said = json.dumps(plain(value), allow_nan=True)
     except TypeError:
         return (
-            "wanted what YAML has, as a name that the component looks up "
-            f"({option.name}: Literal['one', 'other'] = 'one'), or a component under Use(...)"
+            "no spec could say; wanted what YAML has: a plain number, a text, a list, a name that "
+            f"the component looks up ({option.name}: Literal['one', 'other'] = 'one'), or a "
+            "component under Use(...)"
         )
     try:
         TypeAdapter(option.annotation).validate_json(said, strict=True)
     except ValidationError as error:
         message = str(error.errors(include_url=False)[0]["msg"])
-        mend = f"{kind} | None" if option.default is None else "an annotation that it fits"
-        return f"{message[:1].lower() + message[1:]}; wanted a default of {kind}, or {mend}"
+        other = f"{kind} | None" if value is None else "another annotation"
+        return (
+            f"its annotation {kind} does not allow ({message[:1].lower() + message[1:]}); wanted "
+            f"a default of {kind}, or {other}"
+        )
     except PydanticUserError:
-        return f"its annotation {kind} is no type of a spec's values; wanted int, str, list[int]..."
+        return f"is annotated as {kind}, no type of a spec's values; wanted int, str, list[int]..."
     return ""
 
 

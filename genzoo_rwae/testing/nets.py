@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -133,7 +134,8 @@ def shapes(subject: NetSubject, setting: Setting) -> None:
     net = subject.net(setting)
     if subject.face.has_width:
         width = getattr(net, "width", None)
-        expect(isinstance(width, int) and width > 0, f".width = {width!r}", "a number of features")
+        features = int(width) if isinstance(width, Integral) else 0
+        expect(features > 0, f".width = {width!r}", "a number of features")
     made = subject.face.call(net, subject.inputs(setting), setting.lengths_of_rows)
     for name, shape in subject.face.shapes(net, setting).items():
         expect_shape(name, made[name], shape)

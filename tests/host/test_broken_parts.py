@@ -336,13 +336,74 @@ def test_a_prior_that_cannot_be_fitted_is_told_before_training(
     settings: dict[str, Any] = {"model.static.prior": "mine", "evaluate": []}
     spec = spec_with(write, tiny, "1 / 0", PRIOR)
     said = (
-        "fitting the priors to codes fails on 16 sequences and the model before training: "
+        "fitting priors to codes and sampling them, with the prior 'mine', fails on 16 sequences "
+        "and the model before training: "
         r"ZeroDivisionError: division by zero \(mine\.py:18, in fit_to\)"
     )
     with pytest.warns(GenzooWarning, match=said):
         check(spec, settings=settings)
     with pytest.warns(GenzooWarning, match=said), pytest.raises(ZeroDivisionError):
         gz.build(spec, run=tmp_path / "run", settings=settings)
+
+
+PATHS = """\
+import torch
+from genzoo_rwae import DiagonalGaussian, DynamicPrior, hookimpl, prior
+
+
+@prior("mine")
+class Mine(DynamicPrior):
+    '''A prior.'''
+
+    def __init__(self, size, /):
+        super().__init__()
+        self.size, self.fitted = size, False
+
+    def along(self, z_BTD):
+        return DiagonalGaussian(torch.zeros_like(z_BTD), torch.zeros_like(z_BTD)), z_BTD[..., :1]
+
+    def roll_out(self, count, length, draw, start_BTD=None):
+        BODY
+
+    def fit_to(self, draws):
+        self.fitted = True
+
+
+@hookimpl
+def genzoo_priors():
+    yield Mine
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "return torch.zeros(count, length + 1, self.size)",
+            r"sampling gives a tensor \[16, \d+",
+        ),
+        (
+            "return torch.zeros(count, length, 1)",
+            r"sampling gives a tensor \[16, \d+, 1",
+        ),
+        ("1 / 0", r"division by zero \(mine\.py:17, in roll_out\)"),
+    ],
+)
+def test_a_prior_that_cannot_be_sampled_is_told_before_training(
+    body: str, said: str, write: Write, tiny: str
+) -> None:
+    settings = {"model.dynamic.prior": "mine", "objective.dynamic.weight": 0}
+    with pytest.warns(GenzooWarning, match=said):
+        check(spec_with(write, tiny, body, PATHS), settings=settings)
+
+
+def test_a_prior_may_want_to_be_fitted_before_it_is_sampled(write: Write, tiny: str) -> None:
+    body = "return torch.zeros(count, length, self.size if self.fitted else 0)"
+    kl = {"objective.dynamic.use": "kl", "objective.dynamic.given": "state"}
+    settings = {"model.dynamic.prior": "mine", **kl}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GenzooWarning)
+        check(spec_with(write, tiny, body, PATHS), settings=settings)
 
 
 def test_trying_to_fit_leaves_the_model_as_it_is(write: Write, tiny: str) -> None:

@@ -20,6 +20,7 @@ from genzoo_rwae.components import (
     component_of,
     cost,
     encoder,
+    kernel,
     metric,
     options_of,
     penalty,
@@ -92,7 +93,7 @@ def test_a_class_is_read_by_its_init_without_self():
 
 
 def test_a_class_without_an_init_has_no_options():
-    @penalty("bare")
+    @kernel("bare")
     class Bare:
         """Nothing to say."""
 
@@ -110,7 +111,7 @@ def test_an_option_without_a_default_is_required_and_others_keep_theirs():
 
 def test_an_option_whose_default_is_none_is_not_required():
     @penalty("maybe")
-    def maybe(q: float, /, *, clip: float | None = None) -> float:
+    def maybe(q: float, p: float, /, *, clip: float | None = None) -> float:
         return q
 
     assert not options(maybe)["clip"].required
@@ -157,8 +158,8 @@ def test_the_record_says_kind_name_and_callable():
 
 def test_only_penalties_are_batch_coupled_unless_they_say_otherwise():
     @penalty("row-wise", batch_coupled=False)
-    def row_wise(q: float, /) -> float:
-        return q
+    def row_wise(q: float, p: float, /) -> float:
+        return q - p
 
     @prior("other-prior")
     class Other:
@@ -192,7 +193,7 @@ def test_a_name_that_is_not_kebab_case_is_refused_with_its_place(name: str):
 
 @pytest.mark.parametrize("name", ["mmd", "sliced-w2", "2d", "a-b-c"])
 def test_kebab_case_names_are_taken(name: str):
-    assert component_of(penalty(name)(lambda q, /: q)).name == name
+    assert component_of(penalty(name)(lambda q, p, /: q)).name == name
 
 
 def _plain(q, p):
@@ -228,7 +229,7 @@ def test_a_parameter_that_is_neither_is_refused_with_file_and_line(build: Any, p
 
 def test_an_option_without_annotation_is_refused_with_its_place():
     @penalty("untyped")
-    def untyped(q, /, *, power=2):
+    def untyped(q, p, /, *, power=2):
         return q
 
     line = untyped.__code__.co_firstlineno
@@ -238,7 +239,7 @@ def test_an_option_without_annotation_is_refused_with_its_place():
 
 def test_an_annotation_that_cannot_be_evaluated_is_refused_with_its_place():
     @penalty("absent-type")
-    def absent(q, /, *, power: "OnlyUnderTypeChecking" = 2):  # noqa: F821
+    def absent(q, p, /, *, power: "OnlyUnderTypeChecking" = 2):  # noqa: F821
         return q
 
     line = absent.__code__.co_firstlineno
@@ -287,6 +288,9 @@ def test_an_option_called_use_is_refused_since_no_spec_could_give_it():
         (cost, lambda x, x_hat, lengths, /: None, 3),
         (metric, lambda model, /: None, 1),
         (schedule, lambda progress, step, /: None, 2),
+        (penalty, lambda q, /: None, 1),
+        (kernel, lambda x, /: None, 1),
+        (kernel, lambda x, y, z, /: None, 3),
     ],
 )
 def test_parameters_that_the_host_would_not_wire_are_refused(
@@ -300,9 +304,30 @@ def test_parameters_that_the_host_would_not_wire_are_refused(
     assert f"wanted {KINDS[decorator.kind].contract}, and options after /, *" in message
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_function_and_a_class_may_have_what_the_host_wires_and_no_more(kind: str) -> None:
+    def of_count(count: int, is_class: bool) -> Any:
+        names = ", ".join(f"wired_{number}" for number in range(count))
+        wired = f"{names}, /, *, option: int = 1" if count else "*, option: int = 1"
+        code = f"def build({wired}): ...\nclass Build:\n    def __init__(self, {wired}): ..."
+        written: dict[str, Any] = {}
+        exec(code, written)
+        return written["Build" if is_class else "build"]
+
+    info, decorator = KINDS[kind], KindDecorator(kind)
+    for is_class, (least, most) in ((False, info.wired), (True, info.wired_class or info.wired)):
+        for count in range(most + 2):
+            build = of_count(count, is_class)
+            if least <= count <= most:
+                assert component_of(decorator("mine")(build)).kind == kind
+            else:
+                with pytest.raises(PluginError, match=f"has {count} positional-only"):
+                    decorator("mine")(build)
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(PluginError, match="no kind is called 'penalties'; known: "):
-        KindDecorator("penalties")("x")(lambda q, /: q)
+        KindDecorator("penalties")("x")(lambda q, p, /: q)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,9 +14,11 @@ import torch
 
 from genzoo_rwae import Batch, DataInfo, SequenceData, hookimpl, source
 from genzoo_rwae.errors import DataError
+from genzoo_rwae.evaluation.codes import taken
 from genzoo_rwae.run import check
 from genzoo_rwae.sequences import Factor
 from genzoo_rwae.source_trial import try_source
+from genzoo_rwae.training.batches import taken as taken_in_training
 from genzoo_rwae.zoo import Plugin, Zoo
 
 Change = Callable[[Batch], object]
@@ -179,28 +181,65 @@ def test_a_build_tries_the_sources_of_plugins_before_it_begins(
 class LateLabels(Own):
     """The label of one sequence, which no trial sees, is none of the two classes."""
 
-    strange = 5
+    strange, label = 5, 2
 
     def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> Batch:
-        batch = super().take(indices_B, draw=draw)
+        batch: Batch = super().take(indices_B, draw=draw)
         is_it_B = torch.from_numpy(indices_B) == self.strange
-        return replace(batch, factors={"kind": torch.where(is_it_B, 2, batch.factors["kind"])})
+        labels_B = torch.where(is_it_B, self.label, batch.factors["kind"])
+        return replace(batch, factors={"kind": labels_B})
+
+
+class NegativeLabels(LateLabels):
+    label = -1
+
+
+class NoLabels(Own):
+    """Those of one sequence are not there."""
+
+    def take(self, indices_B: np.ndarray, /, *, draw: int = 0) -> Batch:
+        batch: Batch = super().take(indices_B, draw=draw)
+        return replace(batch, factors={}) if 5 in indices_B else batch
 
 
 @pytest.mark.parametrize("faulty", ["train", "test"])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (
+            LateLabels,
+            "sequence 5 has the label 2 of the factor 'kind', which has 2 classes; want",
+        ),
+        (NegativeLabels, "sequence 5 has the label -1 of the factor 'kind'"),
+    ],
+)
 def test_a_strange_label_far_inside_a_split_is_named_with_its_sequence(
-    faulty: str, write: Callable[[str, str], Path], tiny: str, tmp_path: Path
+    kind: type[Own],
+    said: str,
+    faulty: str,
+    write: Callable[[str, str], Path],
+    tiny: str,
+    tmp_path: Path,
 ) -> None:
     from genzoo_rwae import build
 
     def own(split: str, /) -> SequenceData:
         """Mine."""
-        return (LateLabels if split == faulty else Own)()
+        return (kind if split == faulty else Own)()
 
     zoo, offering = Zoo(), ModuleType("offering")
     offering.genzoo_sources = hookimpl(lambda: [source("own")(own)])  # type: ignore[attr-defined]
     zoo.register(offering, Plugin("offering", "python", "here"))
-    settings = {"data": {"use": "own", "batch": 8}, "evaluate": ["probes"]}
-    said = "sequence 5 has the label 2 of the factor 'kind', which has 2 classes; wanted 0 to 1"
+    metrics = [] if faulty == "train" else ["probes"]
+    settings = {"data": {"use": "own", "batch": 10}, "evaluate": metrics}
     with pytest.raises(DataError, match=said):
         build(write("spec.yaml", tiny), run=tmp_path / "run", settings=settings, zoo=zoo)
+
+
+def test_labels_that_are_not_there_are_told_where_they_are_measured() -> None:
+    own = NoLabels()
+    list(taken(own, np.arange(5)))
+    with pytest.raises(DataError, match="have no labels of the factor 'kind', which the data's in"):
+        list(taken(own, np.arange(10)))
+    for_training = taken_in_training(own, np.arange(10), step=1)
+    assert not for_training.factors

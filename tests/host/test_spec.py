@@ -704,15 +704,17 @@ def test_a_default_that_no_hook_yields_is_the_plugins_fault(tiny: str, write: Wr
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("act: Callable = torch.relu", "wanted what YAML has, as a name that the component looks"),
-        ("kind: torch.dtype = torch.float32", "default torch.float32, which no spec could say"),
-        ("net: torch.nn.Module = None", "its annotation Module is no type of a spec's values"),
-        ("size: int = None", "valid integer; wanted a default of int, or int | None"),
+        ("act: Callable = torch.relu", "which no spec could say; wanted what YAML has: a plain"),
+        ("kind: torch.dtype = torch.float32", "is torch.float32 by default, which no spec could"),
+        ("size: int = np.int64(3)", "(3) by default, which no spec could say"),
+        ("net: torch.nn.Module = None", "is annotated as Module, no type of a spec's values"),
         (
-            "size: int = 0.5",
-            "valid integer; wanted a default of int, or an annotation that it fits",
+            "size: int = None",
+            "(input should be a valid integer); wanted a default of int, or int",
         ),
+        ("size: int = 0.5", "wanted a default of int, or another annotation"),
         ("more: More = More()", "the option 'more.size' of the penalty 'gap' of plugin 'mine'"),
+        ("more: More", "the option 'more.size' of the penalty 'gap' of plugin 'mine'"),
     ],
 )
 def test_a_default_that_no_spec_could_say_is_the_plugins_fault(
@@ -721,9 +723,12 @@ def test_a_default_that_no_spec_could_say_is_the_plugins_fault(
     """The run's own spec would say it."""
     path = write("mine.py", GAP.replace("OPTION", option))
     zoo = Zoo([str(path)], use_entry_points=False)
-    spec = write("s.yaml", tiny.replace("static: {use: mmd", "static: {use: gap"))
+    needed = "{use: gap, more: {}" if option == "more: More" else "{use: gap"
+    spec = write("s.yaml", tiny.replace("static: {use: mmd", f"static: {needed}"))
     with pytest.raises(PluginError, match=re.escape(said)) as caught:
         load_spec(spec, zoo=zoo)
+    if option == "more: More":  # which stands in no signature as a default
+        return
     with pytest.raises(PluginError, match=re.escape(str(caught.value))):
         load_spec(write("u.yaml", tiny + "evaluate: [using]\n"), zoo=zoo)
 
@@ -736,12 +741,17 @@ def test_a_default_that_no_spec_could_say_is_the_plugins_fault(
         "size: int | None = None",
         "where: Path = Path('a')",
         "bound: float = float('inf')",
+        "bound: float = np.sqrt(2.0)",
+        "colour: Colour = Colour.RED",
+        "number: Number = Number.ONE",
+        "more: More | None = None",
         "size: int",
+        "size: int = None",  # and the spec says one
     ],
 )
 def test_a_default_that_a_spec_could_say_may_stand(tiny: str, write: Write, option: str):
     path = write("mine.py", GAP.replace("OPTION", option))
-    needed = "{use: gap, size: 3" if option == "size: int" else "{use: gap"
+    needed = "{use: gap, size: 3" if option in ("size: int", "size: int = None") else "{use: gap"
     spec = write("s.yaml", tiny.replace("static: {use: mmd", f"static: {needed}"))
     zoo = Zoo([str(path)], use_entry_points=False)
     name = option.partition(":")[0]
@@ -754,10 +764,20 @@ def test_a_default_that_a_spec_could_say_may_stand(tiny: str, write: Write, opti
 GAP = """
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated
+import numpy as np
 import torch
 from genzoo_rwae import Figure, Use, hookimpl, metric, penalty
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Number(IntEnum):
+    ONE = 1
 
 
 @dataclass(frozen=True, kw_only=True)

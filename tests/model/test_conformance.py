@@ -70,13 +70,17 @@ class Noise(SequenceData):
 
     def take(self, indices_B, /, *, draw=0):
         indices_B = torch.as_tensor(indices_B)
-        generator = torch.Generator().manual_seed(int(indices_B.sum()))
-        x_BT = torch.rand(len(indices_B), 4, *self.info.frame_shape, generator=generator)
-        if self.info.missing:
-            x_BT[torch.rand(x_BT.shape, generator=generator) < 0.2] = torch.nan
+        x_BT = torch.stack([self.sequence(int(index)) for index in indices_B])
         lengths_B = 2 + indices_B % 3  # ragged
         x_BT[torch.arange(4) >= lengths_B[:, None]] = 0
         return Batch(x_BT, lengths_B, indices_B)
+
+    def sequence(self, index):
+        generator = torch.Generator().manual_seed(index)
+        x_T = torch.rand(4, *self.info.frame_shape, generator=generator)
+        if self.info.missing:
+            x_T[torch.rand(x_T.shape, generator=generator) < 0.2] = torch.nan
+        return x_T
 
 
 @source("noise")

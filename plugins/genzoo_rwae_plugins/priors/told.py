@@ -20,11 +20,12 @@ def told_prior(prior: Callable[..., Any], size: int, context: int, option: str) 
         OptionError: it cannot be told anything; `option` is where that was wanted.
     """
     build = prior.registered.component.build if isinstance(prior, Part) else prior
-    if context and len(wired_of(build)) < 2:
+    hears = len(wired_of(build)) > 1
+    if context and not hears:
         raise OptionError(
             f"the prior {build.__name__} cannot be told the action; take one that can, as lstm or "
             "gru, or action.prior: same-for-all",
             option=option,
         )
-    built: DynamicPrior = prior(size, context) if context else prior(size)
+    built: DynamicPrior = prior(size, context) if hears else prior(size)
     return built
