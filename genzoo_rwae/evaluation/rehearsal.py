@@ -118,8 +118,8 @@ def _fit_and_sample(model: SequenceModel, built_in: Container[str], few: Splits)
             part.fit_to = lambda draws: None  # type: ignore[method-assign]
     generator = torch.Generator().manual_seed(0)
     copied.fit_priors(lambda most: drawn_codes(copied, few.train, most, generator))
-    wanted = list(drawn_codes(copied, few.train, _FEW, generator).dynamic_NTD.shape[1:])
-    wanted[0] = model.info.length
-    latents = copied.sample_prior(_FEW, wanted[0], draw_sample(generator))
-    check_paths("sampling", latents.dynamic_BTD, [_FEW, *wanted])
+    codes_NTD = drawn_codes(copied, few.train, _FEW, generator).dynamic_NTD
+    count, length = codes_NTD.shape[:2]
+    latents = copied.sample_prior(count, length, draw_sample(generator))
+    check_paths("sampling", latents.dynamic_BTD, codes_NTD.shape)
     copied.decode(latents)

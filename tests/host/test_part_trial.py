@@ -420,7 +420,8 @@ def test_what_a_prior_gives_that_is_wrong_is_named(
 
 
 @pytest.mark.parametrize(
-    "made", [None, FRAMES[:1], FRAMES.mul(255).byte(), FRAMES.numpy(), FRAMES.double()]
+    "made",
+    [None, FRAMES[:1], FRAMES.mul(255).byte(), FRAMES.numpy(), FRAMES.double(), FRAMES.half()],
 )
 def test_an_augmentation_that_gives_other_frames_is_named(made: object) -> None:
     @augmentation("mine")
@@ -522,8 +523,8 @@ def moves_others(parameters, /):
 
 
 @schedule("mine")
-def late(progress, /):
-    return 1.0 if progress < 0.7 else None
+def none_in_between(progress, /):
+    return None if progress == 0.5 else 1.0
 
 
 @hookimpl
@@ -533,7 +534,7 @@ def genzoo_optimizers():
 
 @hookimpl
 def genzoo_schedules():
-    yield late
+    yield none_in_between
 """
 
 

@@ -744,6 +744,7 @@ def test_a_default_that_no_spec_could_say_is_the_plugins_fault(
         "bound: float = np.sqrt(2.0)",
         "colour: Colour = Colour.RED",
         "number: Number = Number.ONE",
+        "shade: Shade = Shade.DARK",
         "more: More | None = None",
         "size: int",
         "size: int = None",  # and the spec says one
@@ -764,7 +765,7 @@ def test_a_default_that_a_spec_could_say_may_stand(tiny: str, write: Write, opti
 GAP = """
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated
 import numpy as np
@@ -778,6 +779,10 @@ class Colour(StrEnum):
 
 class Number(IntEnum):
     ONE = 1
+
+
+class Shade(Enum):
+    DARK = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)

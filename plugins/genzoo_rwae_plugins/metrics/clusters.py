@@ -18,7 +18,7 @@ from genzoo_rwae.evaluation.figure import Figures
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Factor
 
-__all__ = ["clusters", "matched_accuracy"]
+__all__ = ["chosen_factor", "clusters", "matched_accuracy", "matched_classes"]
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 
@@ -59,7 +59,7 @@ def clusters(
 
     if not model.actions:
         return {}
-    true = _chosen(model.info.factors, factor)
+    true = chosen_factor(model.info.factors, factor)
     codes = encode_split(model, splits.test, sequences)
     assert codes.action_NA is not None
     found_N = codes.action_NA.argmax(-1).cpu().numpy()
@@ -96,14 +96,29 @@ def clusters(
 
 def matched_accuracy(true_N: np.ndarray, found_N: np.ndarray) -> float:
     """Share of sequences that the best one-to-one match of clusters and classes gets right."""
+    return float(
+        (matched_classes(true_N, found_N, int(found_N.max()) + 1)[found_N] == true_N).mean()
+    )
+
+
+def matched_classes(true_N: np.ndarray, found_N: np.ndarray, clusters: int) -> np.ndarray:
+    """The class of every cluster [A] by their best one-to-one match; −1 of those left over."""
     from scipy.optimize import linear_sum_assignment
 
-    count_AK = np.zeros((found_N.max() + 1, true_N.max() + 1), dtype=np.int64)
+    count_AK = np.zeros((clusters, int(true_N.max()) + 1), dtype=np.int64)
     np.add.at(count_AK, (found_N, true_N), 1)
-    return float(count_AK[linear_sum_assignment(count_AK, maximize=True)].sum() / len(true_N))
+    matched, classes = linear_sum_assignment(count_AK, maximize=True)
+    class_A = np.full(clusters, -1)
+    class_A[matched] = classes
+    return class_A
 
 
-def _chosen(factors: tuple[Factor, ...], name: str | None) -> Factor | None:
+def chosen_factor(factors: tuple[Factor, ...], name: str | None) -> Factor | None:
+    """A factor by its name; without one the first dynamic factor, None if there is none.
+
+    Raises:
+        OptionError: there is no such factor.
+    """
     if name is None:
         return next((factor for factor in factors if factor.code == "dynamic"), None)
     for factor in factors:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from genzoo_rwae_plugins.metrics.fix_action import fix_action
 from genzoo_rwae_plugins.metrics.fix_content import fix_content
 from genzoo_rwae_plugins.metrics.fix_motion import fix_motion
 from genzoo_rwae_plugins.metrics.judged_swap import judged_swap
@@ -26,6 +27,7 @@ from genzoo_rwae.codes import (
     Latents,
     StaticCode,
 )
+from genzoo_rwae.errors import OptionError
 from genzoo_rwae.evaluation import Judge, Splits, Verdict
 from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import SequenceData
@@ -279,6 +281,79 @@ def test_the_judge_hears_true_lengths(splits, metric, monkeypatch):
     for rows, lengths_B in heard:
         assert torch.equal(lengths_B, lengths_N[:64] if rows == 64 else lengths_N[64:])
     assert heard
+
+
+# -- fixed actions ----------------------------------------------------------------------------
+
+
+class Obeying(Acting):
+    """Draws a motion of the action that it is given, under names of its own; `follows` says how."""
+
+    def __init__(self, splits, follows=lambda action_B: action_B, names=(2, 0, 1, 5, 3, 4)):
+        super().__init__(splits)
+        self.follows, self.names = follows, torch.tensor(names)
+
+    def infer(self, x_BT, lengths_B, draw):
+        codes = super().infer(x_BT, lengths_B, draw)
+        law = Categorical(codes.action.posterior.logits[:, self.names])
+        return replace(codes, action=ActionCode(draw(law), law, law))
+
+    def sample_prior(self, count, length, draw, action_BA=None):
+        latents = super().sample_prior(count, length, draw)
+        motion_B = self.names[self.follows(action_BA.argmax(-1))]
+        places_B = [int((self.motions == motion).nonzero()[0]) for motion in motion_B]
+        z_BTD = torch.tensor(places_B).float()[:, None, None].expand(-1, length, -1)
+        return replace(latents, dynamic_BTD=z_BTD, action_BA=action_BA)
+
+
+def test_samples_of_a_model_that_does_as_it_is_told_show_the_action(splits, judge):
+    figures = fix_action(Obeying(splits), splits, judge, samples=53, repeats=3)
+    assert (figures["Acc"].value, figures["Acc"].spread) == (1.0, 0.0)
+    assert figures["Acc"].chance == pytest.approx(1 / 6)
+    assert figures["Acc"].baselines == {"reconstructions of test sequences": 1.0}
+    assert figures["Acc"].note.startswith("53 clips of each of 6 actions, 3 times")
+    assert figures["worst action"].value == 1.0
+
+
+def test_samples_that_know_one_action_too_few_are_told_with_its_name(splits, judge):
+    model = Obeying(splits, lambda action_B: action_B.clamp_min(1))
+    figures = fix_action(model, splits, judge, samples=4, repeats=1)
+    assert figures["Acc"].value == pytest.approx(5 / 6)
+    assert figures["worst action"].value == 0.0
+    motion = splits.test.info.factors[[f.name for f in splits.test.info.factors].index("motion")]
+    assert figures["worst action"].note == f"that of '{motion.classes[2]}'"
+
+
+def test_half_of_the_clips_is_half_right(splits, judge):
+    def every_other(action_B):
+        return torch.where(torch.arange(len(action_B)) % 2 == 0, action_B, (action_B + 1) % 6)
+
+    figures = fix_action(Obeying(splits, every_other), splits, judge, samples=60, repeats=2)
+    assert figures["Acc"].value == 0.5
+
+
+def test_an_action_that_no_class_is_left_for_is_not_sampled(splits, judge):
+    class Seven(Obeying):
+        actions = 7
+
+        def infer(self, x_BT, lengths_B, draw):
+            codes = super().infer(x_BT, lengths_B, draw)
+            logits_BA = torch.nn.functional.pad(codes.action.posterior.logits, (0, 1), value=-1e4)
+            law = Categorical(logits_BA)
+            return replace(codes, action=ActionCode(draw(law), law, law))
+
+    figures = fix_action(Seven(splits), splits, judge, samples=2, repeats=1)
+    assert figures["Acc"].value == 1.0
+    assert "each of 6 actions" in figures["Acc"].note
+
+
+def test_models_without_actions_and_factors_that_the_judge_cannot_tell_have_none_of_it(
+    splits, judge
+):
+    assert fix_action(perfect(splits), splits, judge) == {}
+    assert fix_action(Obeying(splits), splits, judge.without(["motion"])) == {}
+    with pytest.raises(OptionError, match="no factor 'mood'"):
+        fix_action(Obeying(splits), splits, judge, factor="mood")
 
 
 # -- fixed content ----------------------------------------------------------------------------
