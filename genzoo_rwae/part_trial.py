@@ -64,12 +64,13 @@ def _is_optimizer(made: Any, wired: tuple[Any, ...]) -> bool:
     if not isinstance(made, torch.optim.Optimizer):
         return False
     moved = {id(parameter) for group in made.param_groups for parameter in group["params"]}
-    return bool(moved) and moved <= {id(parameter) for parameter in wired[0]}
+    has_rates = all("lr" in group for group in made.param_groups)
+    return has_rates and bool(moved) and moved <= {id(parameter) for parameter in wired[0]}
 
 
 def _is_number(made: Any) -> bool:
     is_scalar = isinstance(made, Real) or (hasattr(made, "ndim") and made.ndim == 0)
-    return is_scalar and math.isfinite(made)
+    return is_scalar and math.isfinite(made) and made >= 0
 
 
 _RESULTS: Mapping[str, tuple[Callable[[Any, tuple[Any, ...]], bool], str]] = {
@@ -80,9 +81,10 @@ _RESULTS: Mapping[str, tuple[Callable[[Any, tuple[Any, ...]], bool], str]] = {
     "judge": (lambda made, wired: isinstance(made, nn.Module), "a torch.nn.Module"),
     "optimizer": (
         _is_optimizer,
-        "a torch.optim.Optimizer of parameters that it was given, and of no others",
+        "a torch.optim.Optimizer of parameters that it was given and of no others, with a learning "
+        "rate (lr) in every group",
     ),
-    "schedule": (lambda made, wired: _is_number(made), "a number, the factor"),
+    "schedule": (lambda made, wired: _is_number(made), "a number, the factor, 0 or more"),
     "tracker": (
         lambda made, wired: all(callable(getattr(made, name, None)) for name in ("log", "close")),
         "an object with the methods log(row) and close()",
@@ -223,12 +225,13 @@ def _check_law(who: str, law: Any, shape: list[int]) -> None:
     z = law.typical()
     if not _is_tensor(z, shape):
         raise _differs(f"typical() of the law of {who}", z, f"values {shape} in float32")
-    for call, made, wanted in (
-        ("sample(generator)", law.sample(torch.Generator().manual_seed(0)), shape),
-        ("log_density(z)", law.log_density(z), shape[:-1]),
-    ):
-        if not _is_tensor(made, wanted):
-            raise _differs(f"{call} of the law of {who}", made, f"values {wanted} in float32")
+    drawn = law.sample(torch.Generator().manual_seed(0))
+    if not _is_tensor(drawn, shape):
+        what = f"sample(generator) of the law of {who}"
+        raise _differs(what, drawn, f"values {shape} in float32")
+    density = law.log_density(z)
+    if not (isinstance(density, Tensor) and list(density.shape) == shape[:-1]):
+        raise _differs(f"log_density(z) of the law of {who}", density, f"densities {shape[:-1]}")
 
 
 def _differs(who: str, made: Any, wanted: str) -> PluginError:

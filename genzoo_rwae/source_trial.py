@@ -79,16 +79,22 @@ def _faults(data: object, split: Split) -> Iterable[str]:
             "the index and `draw` alone, of a generator that both have seeded: a run that was "
             "interrupted goes on with the same data"
         )
-    if not _are_same(backwards.x_BT.flip(0), batch.x_BT):
-        yield (
-            "other values of a sequence that stands elsewhere in a batch; wanted rows that depend "
-            "on their own index and `draw` alone: ranks take parts of a batch"
-        )
+    for what, ahead, back in (
+        ("values", batch.x_BT, backwards.x_BT),
+        ("lengths_B", batch.lengths_B, backwards.lengths_B),
+        *((f"labels of '{n}'", batch.factors[n], backwards.factors[n]) for n in batch.factors),
+    ):
+        if not _are_same(back.flip(0), ahead):
+            yield (
+                f"other {what} of a sequence that stands elsewhere in a batch; wanted rows that "
+                "depend on their own index and `draw` alone: ranks take parts of a batch"
+            )
 
 
-def _are_same(x_BT: Tensor, other_BT: Tensor) -> bool:
+def _are_same(one_BT: Tensor, other_BT: Tensor) -> bool:
     """Missing values too."""
-    return torch.equal(x_BT.nan_to_num(), other_BT.nan_to_num())
+    same_missing = torch.equal(one_BT.isnan(), other_BT.isnan())
+    return same_missing and torch.equal(one_BT.nan_to_num(), other_BT.nan_to_num())
 
 
 def _faults_of_frames(batch: Batch, info: DataInfo, count: int) -> Iterable[str]:

@@ -70,7 +70,7 @@ def taken(data: SequenceData, indices_N: np.ndarray, size: int = 64) -> Iterator
     """
     for start in range(0, len(indices_N), size):
         batch = data.take(indices_N[start : start + size])
-        check_labels(batch, data.info)
+        check_labels(batch, data.info, needed=False)
         yield batch
 
 
@@ -79,6 +79,8 @@ def encode_split(
     data: SequenceData,
     which: int | np.ndarray,
     generator: torch.Generator | None = None,
+    *,
+    labelled: bool = True,
 ) -> EncodedSplit:
     """Encode sequences of a split.
 
@@ -87,6 +89,10 @@ def encode_split(
         data: whose sequences.
         which: how many of them at most, spread evenly; or their places in the split.
         generator: codes are draws of the posteriors from it; without one they are their means.
+        labelled: with the labels of all factors that there are; else with none.
+
+    Raises:
+        DataError: labels are wanted and not there, or a label is no class of its factor.
     """
     static, dynamic, action = [], [], []
     told: list[tuple[Tensor, Tensor, Mapping[str, Tensor]]] = []  # of a batch but its frames
@@ -98,7 +104,9 @@ def encode_split(
         dynamic.append(dynamic_BTD * true_BT[..., None])
         if action_BA is not None:
             action.append(action_BA)
-        told.append((batch.lengths_B, batch.indices_B, batch.factors))
+        if labelled:
+            check_labels(batch, data.info)
+        told.append((batch.lengths_B, batch.indices_B, batch.factors if labelled else {}))
     lengths, indices, factors = zip(*told, strict=True)
     return EncodedSplit(
         torch.cat(static),
@@ -114,11 +122,10 @@ def drawn_codes(
     model: SequenceModel, data: SequenceData, most: int, generator: torch.Generator
 ) -> DrawnCodes:
     """Draws of the codes of at most so many sequences, for priors that are fitted to them."""
-    drawn = encode_split(model, data, most, generator)
+    drawn = encode_split(model, data, most, generator, labelled=False)
     action_NA = drawn.action_NA
     if action_NA is not None:
         action_NA = Categorical(action_NA.log(), hard=True).sample(generator)
-    # their labels stay here
     return DrawnCodes(drawn.static_ND, drawn.dynamic_NTD, drawn.lengths_N, action_NA)
 
 

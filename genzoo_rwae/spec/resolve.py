@@ -327,9 +327,10 @@ def check_sayable(
             continue
         if reason := _unsayable(option, value):
             component = registered.component
+            by_default = " by default" * (value is option.default)
             raise PluginError(
                 f"the option '{group}{option.name}' of the {component.kind} '{component.name}' of "
-                f"{registered.plugin} is {shown(repr(value), 80)} by default, which {reason}"
+                f"{registered.plugin} is {shown(repr(value), 80)}{by_default}, which {reason}"
             )
 
 

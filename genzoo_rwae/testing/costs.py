@@ -149,8 +149,9 @@ def sum_over_a_frame(subject: _Subject, sequences: Sequences) -> None:
         float(subject(torch.full((1, 1, *of), 0.25), torch.full((1, 1, *of), 0.75)))
         for of in (shape, larger)
     )
+    expect(small > 0, f"{figure(small)} where every value is 0.5 too large", "more than 0")
     expect(
-        large >= 1.5 * small > 0,
+        large >= 1.5 * small,
         f"{figure(small)} of frames {shape}, {figure(large)} of {larger}",
         "more for more values",
     )
@@ -174,13 +175,13 @@ def least_at_truth(subject: _Subject, sequences: Sequences) -> None:
     mend="sqrt and norm have no gradient at 0: add a small number under the root",
 )
 def rest_at_truth(subject: _Subject, sequences: Sequences) -> None:
-    """At the truth the gradient is zero; missing values rest there."""
+    """At the truth the gradient is zero, and finite where the truth is 0 or 1."""
     x_BT, _ = _both(sequences)
-    zero_BT = torch.zeros_like(x_BT)
-    for name, at_BT in (("the truth", x_BT), ("zeros that are the truth", zero_BT)):
-        slope_BT = subject.slope(at_BT, at_BT)
-        expect(slope_BT.isfinite().all(), f"a gradient at {name} that is not finite", "zeros")
-        expect_close(slope_BT, zero_BT, f"the gradient at {name}", near=1e-4)
+    for end in (0.0, 1.0):  # which may be where the cost ends: Bernoulli's, Poisson's
+        slope_BT = subject.slope(torch.full_like(x_BT, end), torch.full_like(x_BT, end))
+        expect(slope_BT.isfinite().all(), f"a gradient at {end:g} that is not finite", "numbers")
+    slope_BT = subject.slope(x_BT, x_BT)
+    expect_close(slope_BT, torch.zeros_like(x_BT), "the gradient at the truth", near=1e-4)
 
 
 @property_of(_sequences, count=6, mend="look for .detach(), torch.no_grad(), round, argmax")

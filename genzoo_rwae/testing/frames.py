@@ -61,7 +61,7 @@ def investigate_on_frames(
     refusal: Exception = OptionError("there is no shape of frames to try it with")
     for shape in frame_shapes:
         try:
-            call(torch.rand(1, 2, *shape))
+            call(Sequences(tuple(shape), 1, 2).values())
         except OptionError as error:
             refusal = error
         except Exception as error:  # whatever its author's code raises

@@ -371,7 +371,7 @@ STATES = torch.zeros(3, 2, 1)
         (
             Static,
             {"made": Odd((3, 5), density=STATES)},
-            r"log_density\(z\) .*wanted values \[3\] in",
+            r"log_density\(z\) .*wanted densities \[3\]",
         ),
         (
             Static,
@@ -440,7 +440,7 @@ def test_an_augmentation_that_gives_frames_like_those_it_saw_may_do_so() -> None
     assert torch.equal(part(mine)(FRAMES, torch.Generator()), 1 - FRAMES)
 
 
-@pytest.mark.parametrize("factor", [None, "1", float("nan"), torch.ones(2), [0.5]])
+@pytest.mark.parametrize("factor", [None, "1", float("nan"), torch.ones(2), [0.5], -1.0])
 @pytest.mark.parametrize("hears", [True, False])
 def test_a_schedule_that_gives_no_number_is_named(factor: object, hears: bool) -> None:
     build = (lambda progress, /: factor) if hears else (lambda: factor)
@@ -469,6 +469,10 @@ class Tracks(Logs, Closes):
     pass
 
 
+class WithoutRates(torch.optim.Optimizer):
+    def step(self, closure: Any = None) -> None: ...
+
+
 OWN, OTHER = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
 
 
@@ -478,6 +482,7 @@ OWN, OTHER = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
         (optimizer, None, "gives None; wanted a torch.optim.Optimizer of parameters that"),
         (optimizer, torch.optim.SGD, "gives the class SGD; wanted a torch.optim.Optimizer"),
         (optimizer, torch.optim.SGD([OTHER], 0.1), "gives a SGD; wanted .* and of no others"),
+        (optimizer, WithoutRates([OWN], {}), r"with a learning rate \(lr\) in every group"),
         (judge, nn.Identity, "gives the class Identity; wanted a torch.nn.Module"),
         (judge, len, "gives a builtin_function_or_method; wanted a torch.nn.Module"),
         (

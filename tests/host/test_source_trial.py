@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from genzoo_rwae import Batch, DataInfo, SequenceData, hookimpl, source
+from genzoo_rwae.codes import Codes, DiagonalGaussian, DynamicCode, StaticCode
 from genzoo_rwae.errors import DataError
-from genzoo_rwae.evaluation.codes import taken
+from genzoo_rwae.evaluation.codes import drawn_codes, encode_split, taken
 from genzoo_rwae.run import check
+from genzoo_rwae.sequence_model import SequenceModel
 from genzoo_rwae.sequences import Factor
 from genzoo_rwae.source_trial import try_source
 from genzoo_rwae.training.batches import taken as taken_in_training
@@ -237,9 +239,51 @@ def test_a_strange_label_far_inside_a_split_is_named_with_its_sequence(
 
 
 def test_labels_that_are_not_there_are_told_where_they_are_measured() -> None:
-    own = NoLabels()
-    list(taken(own, np.arange(5)))
-    with pytest.raises(DataError, match="have no labels of the factor 'kind', which the data's in"):
-        list(taken(own, np.arange(10)))
+    own, told = NoLabels(), "have no labels of the factor 'kind', which the data's in"
+    model = Still(INFO)
     for_training = taken_in_training(own, np.arange(10), step=1)
     assert not for_training.factors
+    assert len(list(taken(own, np.arange(10)))) == 1
+    assert len(drawn_codes(model, own, 10, torch.Generator()).static_ND) == 10
+    with pytest.raises(DataError, match=told):
+        encode_split(model, own, 10)
+
+
+class Still(SequenceModel):
+    """Whose codes are all 0."""
+
+    def __init__(self, info: DataInfo) -> None:
+        super().__init__(info)
+        self.anchor = torch.nn.Parameter(torch.zeros(()))  # a device to be on
+
+    def infer(self, x_BT: torch.Tensor, lengths_B: torch.Tensor, draw: Any) -> Codes:
+        zero_BTD = torch.zeros(*x_BT.shape[:2], 1)
+        law = DiagonalGaussian(zero_BTD, zero_BTD)
+        static = DiagonalGaussian(zero_BTD[:, 0], zero_BTD[:, 0])
+        return Codes(
+            StaticCode(static.mean, static, static), DynamicCode(zero_BTD, law, law, zero_BTD)
+        )
+
+    def decode(self, latents: Any) -> torch.Tensor:
+        raise AssertionError("nobody asks")
+
+    def sample_prior(self, *given: Any) -> Any:
+        raise AssertionError("nobody asks")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lengths(lambda n: 5 - torch.arange(len(n)) % 2), "other lengths_B of a sequence"),
+        (
+            lambda batch: replace(batch, factors={"kind": torch.arange(len(batch)) % 2}),
+            "other labels of 'kind' of a sequence",
+        ),
+    ],
+)
+def test_lengths_and_labels_that_depend_on_the_place_are_told(change: Change, said: str) -> None:
+    def still(batch: Batch) -> Batch:
+        return replace(batch, x_BT=batch.x_BT * 0)
+
+    with pytest.raises(DataError, match=said):
+        try_source(Own(change=lambda batch: change(still(batch))), "own")

@@ -102,14 +102,18 @@ def matched_accuracy(true_N: np.ndarray, found_N: np.ndarray) -> float:
 
 
 def matched_classes(true_N: np.ndarray, found_N: np.ndarray, clusters: int) -> np.ndarray:
-    """The class of every cluster [A] by their best one-to-one match; −1 of those left over."""
+    """The class of every cluster [A] by their best one-to-one match.
+
+    −1 of those that are left over, and of those that have no sequence of what was left for them.
+    """
     from scipy.optimize import linear_sum_assignment
 
     count_AK = np.zeros((clusters, int(true_N.max()) + 1), dtype=np.int64)
     np.add.at(count_AK, (found_N, true_N), 1)
     matched, classes = linear_sum_assignment(count_AK, maximize=True)
+    is_seen = count_AK[matched, classes] > 0
     class_A = np.full(clusters, -1)
-    class_A[matched] = classes
+    class_A[matched[is_seen]] = classes[is_seen]
     return class_A
 
 

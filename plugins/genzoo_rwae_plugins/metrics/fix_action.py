@@ -1,6 +1,6 @@
 """Does what is sampled with an action show it?
 
-Shapes: B batch, T time, N sequences, A actions.
+Shapes: B batch, T time, N sequences, A actions, R repeats.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
 
 from genzoo_rwae.components import hookimpl, metric
 from genzoo_rwae.evaluation import Figure, Judge, Splits, encode_split
 from genzoo_rwae.evaluation.figure import Figures
 from genzoo_rwae.sequence_model import SequenceModel
+from genzoo_rwae.sequences import Batch
 from genzoo_rwae_plugins.metrics.clusters import chosen_factor, matched_classes
-from genzoo_rwae_plugins.metrics.judging import figure, some
+from genzoo_rwae_plugins.metrics.judging import figure, judge_made, shares_as_labelled
 
 __all__ = ["fix_action"]
 
@@ -41,9 +43,11 @@ def fix_action(
 
     z^c and z^m are drawn from their priors, the latter given the action where it is told. An action
     stands for the class that the best one-to-one match with the likeliest actions of test sequences
-    gives it, as in `clusters`; one that is left over is not sampled. Beside the accuracy stands
-    that on reconstructions of test sequences, which samples can hardly surpass; chance is what one
-    class for all reaches. Models without actions have none of it.
+    gives it, as in `clusters`; one that is left over is not sampled. The accuracy is the mean over
+    the classes of these sequences; one without an action counts as 0. Beside it stands that on
+    reconstructions of test sequences, which samples can hardly surpass; chance is what one class
+    for all reaches. Clips are as long as the longest sequence. Models without actions have none of
+    it.
 
     Args:
         factor: the true one; by default the first dynamic factor of the data.
@@ -63,35 +67,37 @@ def fix_action(
     assert true is not None
     codes = encode_split(model, splits.test, sequences)
     assert codes.action_NA is not None
-    class_A = matched_classes(
-        codes.factors[true.name].numpy(), codes.action_NA.argmax(-1).cpu().numpy(), model.actions
-    )
-    known = [action for action in range(model.actions) if class_A[action] >= 0]
+    true_N = codes.factors[true.name].numpy()
+    class_A = matched_classes(true_N, codes.action_NA.argmax(-1).cpu().numpy(), model.actions)
+    known, classes = np.flatnonzero(class_A >= 0), len(np.unique(true_N))
     generator = torch.Generator().manual_seed(seed)
-    right = np.array(
+    right_RA = np.array(
         [
             [
-                _share_right(model, judge, true.name, action, class_A[action], samples, generator)
-                for action in known
+                _share_right(model, judge, true.name, int(a), int(class_A[a]), samples, generator)
+                for a in known
             ]
             for _ in range(repeats)
         ]
     )
-    worst = int(right.mean(0).argmin())
-    note = f"{samples} clips of each of {len(known)} actions, {repeats} times, ± over these"
+
+    def reconstructed(batch: Batch) -> Iterator[Tensor]:
+        yield model.reconstruct(batch.x_BT, batch.lengths_B).x_hat_BT
+
+    plain = judge_made(judge, splits.test, sequences, 1, reconstructed)
+    seen = shares_as_labelled(plain, [true], "")[true.name].value
+    assert seen is not None
+    worst = int(right_RA.mean(0).argmin())
+    note = f"{samples} clips of each action; {len(known)} of {classes} classes have one"
     return {
         "Acc": figure(
-            right.mean(1).tolist(),
-            note,
-            chance=1 / len(known),
-            baselines={
-                "reconstructions of test sequences": _reconstructed(
-                    model, splits, judge, true.name, sequences
-                )
-            },
+            (right_RA.sum(1) / classes).tolist(),
+            note + (f"; {repeats} times, ± over these" if repeats > 1 else ""),
+            chance=1 / classes,
+            baselines={"reconstructions of test sequences": seen},
         ),
         "worst action": Figure(
-            float(right.mean(0)[worst]),
+            float(right_RA.mean(0)[worst]),
             good="higher",
             note=f"that of '{true.classes[class_A[known[worst]]]}'",
         ),
@@ -115,18 +121,6 @@ def _share_right(
         lengths_B = torch.full((count,), x_BT.shape[1])
         right += int((judge.verdict(x_BT, lengths_B).labels(factor) == wanted).sum())
     return right / samples
-
-
-def _reconstructed(
-    model: SequenceModel, splits: Splits, judge: Judge, factor: str, sequences: int
-) -> float:
-    right = total = 0
-    for batch in some(splits.test, sequences):
-        made_BT = model.reconstruct(batch.x_BT, batch.lengths_B).x_hat_BT
-        said_B = judge.verdict(made_BT, batch.lengths_B).labels(factor)
-        right += int((said_B == batch.factors[factor]).sum())
-        total += len(batch)
-    return right / total
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from genzoo_rwae_plugins.metrics.clusters import clusters, matched_accuracy
+from genzoo_rwae_plugins.metrics.clusters import clusters, matched_accuracy, matched_classes
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch.nn.functional import one_hot
 
@@ -204,3 +204,22 @@ def test_encoded_split_holds_probabilities_of_actions():
     sure = np.exp(3) / (np.exp(3) + 4)
     assert probability_NA.max(1).values.numpy() == pytest.approx(sure)
     assert encode_split(Seer(data.info, 0), data, 100).action_NA is None
+
+
+@pytest.mark.parametrize(
+    ("true", "found", "clusters", "wanted"),
+    [
+        ([0, 1, 2], [2, 0, 1], 3, [1, 2, 0]),
+        ([0, 0, 2, 2], [0, 0, 1, 1], 3, [0, 2, -1]),  # no class 1
+        ([0, 0, 1, 1], [0, 0, 1, 1], 3, [0, 1, -1]),
+        ([0, 1, 2, 2], [1, 1, 1, 1], 3, [-1, 2, -1]),  # one cluster for all
+        ([0, 1, 2, 2], [0, 0, 1, 1], 2, [0, 2]),  # fewer clusters than classes
+    ],
+)
+def test_a_cluster_has_a_class_only_if_it_has_a_sequence_of_it(true, found, clusters, wanted):
+    matched = matched_classes(np.array(true), np.array(found), clusters)
+    assert [w if w < 0 else m for m, w in zip(matched, wanted, strict=True)] == wanted
+    for cluster, of_class in enumerate(matched):
+        pairs = list(zip(true, found, strict=True))
+        assert of_class < 0 or (of_class, cluster) in pairs
+    assert (matched < 0).tolist() == [w < 0 for w in wanted]

@@ -46,6 +46,11 @@ def length(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
     return ((x_BT - x_hat_BT).square().flatten(2).sum(-1) + 1e-12).sqrt()
 
 
+@cost("poisson")
+def poisson(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
+    return (x_hat_BT - x_BT * (x_hat_BT + 1e-6).log()).flatten(2).sum(-1)
+
+
 @mutant("form")
 def one_number(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
     return quartic(x_BT, x_hat_BT).mean()
@@ -79,6 +84,12 @@ def mean_of_values(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
     return (x_BT - x_hat_BT).square().flatten(2).mean(-1)
 
 
+@mutant("sum over a frame")
+def of_neighbours(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
+    error_BT = (x_BT - x_hat_BT).flatten(2)
+    return error_BT.diff(dim=-1).square().sum(-1)
+
+
 @mutant("least at truth")
 def upside_down(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
     error_BT = (x_BT - x_hat_BT).square()
@@ -93,6 +104,11 @@ def root(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
 @mutant("rest at truth")
 def aims_beside(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
     return quartic(x_BT, x_hat_BT + 0.5)
+
+
+@mutant("rest at truth")
+def logarithm_of_zero(x_BT: Tensor, x_hat_BT: Tensor, /) -> Tensor:
+    return quartic(x_BT, x_hat_BT) + 0 * x_hat_BT.clamp_min(0).sqrt().flatten(2).sum(-1)
 
 
 @mutant("gradient")
@@ -152,6 +168,10 @@ def test_the_mutant_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     claims = CLAIMS & {caught_by}
     (finding,) = examine(build, exceptions=others, claims=claims).failed
     assert finding.property == caught_by
+
+
+def test_a_cost_may_be_least_at_the_end_of_the_numbers() -> None:
+    check_cost(poisson)
 
 
 def test_one_that_takes_no_frames_is_not_built() -> None:
