@@ -144,6 +144,18 @@ def test_a_split_without_sequences_has_nothing_to_be_tried(monkeypatch: pytest.M
         try_source(Own(), "own", "test")
 
 
+def test_a_value_that_is_missing_one_time_and_0_the_next_is_told() -> None:
+    taken: list[Batch] = []
+
+    def change(batch: Batch) -> Batch:
+        taken.append(batch)
+        hole = float("nan") if len(taken) == 1 else 0.0
+        return holed(hole)(batch)  # type: ignore[return-value]
+
+    with pytest.raises(DataError, match="other values when the same sequences are taken again"):
+        try_source(Own(replace(INFO, missing=True), change), "own")
+
+
 def test_rows_that_depend_on_their_place_in_a_batch_are_told() -> None:
     own = Own(change=frames(lambda x: x * 0.5 + torch.arange(len(x))[:, None, None] / 100))
     with pytest.raises(DataError, match="other values of a sequence that stands elsewhere in a"):

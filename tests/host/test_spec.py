@@ -762,6 +762,19 @@ def test_a_default_that_a_spec_could_say_may_stand(tiny: str, write: Write, opti
     assert plain(load_spec(again, zoo=zoo).objective.static) == found
 
 
+def test_what_a_given_value_becomes_is_not_called_the_default(tiny: str, write: Write):
+    text = "from pydantic import BeforeValidator\n" + GAP
+    reads = (
+        "kind: Annotated[object, BeforeValidator(lambda text: getattr(torch, text))] = 'float32'"
+    )
+    path = write("mine.py", text.replace("OPTION", reads))
+    spec = write("s.yaml", tiny.replace("static: {use: mmd", "static: {use: gap, kind: float64"))
+    with pytest.raises(
+        PluginError, match=r"plugin 'mine' .* is torch.float64, which no spec could"
+    ):
+        load_spec(spec, zoo=Zoo([str(path)], use_entry_points=False))
+
+
 GAP = """
 from collections.abc import Callable
 from dataclasses import dataclass
