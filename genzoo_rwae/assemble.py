@@ -65,8 +65,8 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
     """Build the model with the spec's seed, and try it on one batch of zeros.
 
     The trial finds at once what only shapes can tell: parts that do not fit the frames or each
-    other, and a batch that is too small for an estimator. Schedules and the optimiser are tried
-    too.
+    other, and a batch that is too small for an estimator. Schedules, and the optimiser of a
+    plugin, are tried too.
 
     Raises:
         SpecError: parts do not fit, at the place of the one that is to blame.
@@ -93,7 +93,9 @@ def assemble(spec: Spec, info: DataInfo) -> Assembled:
                 f"objective.{error.term.replace('information-', 'information.')}",
             ) from error
         objective.train()
-        spec.train.optimizer([each for each in model.parameters() if each.requires_grad])
+        optimizer = spec.train.optimizer
+        if optimizer.registered.plugin.origin != "built-in":  # torch takes a second for the first
+            optimizer([each for each in model.parameters() if each.requires_grad])
     return Assembled(model, objective)
 
 

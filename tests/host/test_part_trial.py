@@ -6,6 +6,8 @@ Shapes: B batch, T time, N frames, H features, D code width.
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -625,3 +627,21 @@ def test_what_comes_with_the_package_keeps_what_its_kind_promises(component: Com
         tried([nn.Parameter(torch.zeros(1))])
     else:
         assert 0 <= scheduled(tried, 0.5) <= 1
+
+
+def test_a_check_of_what_comes_with_the_package_imports_no_compiler(
+    write: Write, tiny: str
+) -> None:
+    """Torch imports its own for the first optimiser, which takes a second."""
+    code = (
+        "import sys\n"
+        "from genzoo_rwae.run import check\n"
+        "check(sys.argv[1])\n"
+        "assert 'torch' in sys.modules\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    spec = write("spec.yaml", tiny)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(spec)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
