@@ -98,7 +98,12 @@ def build_spec(
         goes_on: may end the training early, see `Trainer`; that raises GivenUpError.
     """
     from genzoo_rwae.report.compose import draw
-    from genzoo_rwae.training.launch import launch, noticed_losses, ranks_of
+    from genzoo_rwae.training.launch import (
+        disconnected_at_exit,
+        launch,
+        noticed_losses,
+        ranks_of,
+    )
     from genzoo_rwae.training.loop import Trainer
     from genzoo_rwae.training.memory import keep_freed_memory
     from genzoo_rwae.training.sharding import check_cuttable
@@ -139,6 +144,7 @@ def build_spec(
         held.enter_context(closing(trainer.trackers))
         with noticed_losses(ranks), located(spec):
             outcome = trainer.fit()
+        disconnected_at_exit(ranks)
         if not ranks.is_first:
             raise SystemExit(0)  # the rest is the first rank's, and so is that of a calling script
         if outcome.step > outcome.first_step:

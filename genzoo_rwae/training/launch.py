@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import subprocess
@@ -25,7 +26,7 @@ from genzoo_rwae.training.sharding import shard
 if TYPE_CHECKING:
     from lightning_fabric.strategies.strategy import Strategy
 
-__all__ = ["launch", "noticed_losses", "ranks_of"]
+__all__ = ["disconnected_at_exit", "launch", "noticed_losses", "ranks_of"]
 
 # Ranks wait so long for each other: at the start, where some read data for long or machines come up
 # late, and while the first one saves, calls hooks and talks to trackers. A process that dies is
@@ -169,6 +170,22 @@ def _connect_anew(backend: str) -> None:
     store, rank, count = next(rendezvous("env://", timeout=_PATIENCE))
     start = PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
     dist.init_process_group(backend, store=start, rank=rank, world_size=count, timeout=_PATIENCE)
+
+
+def disconnected_at_exit(ranks: Ranks) -> None:
+    """Take the connections down when this process ends, before Python takes itself down.
+
+    Threads of gloo that still run then may want what is no more, and end it with an abort. To be
+    called when all is sent: on the way out of a failure there may be something to wait for. (Of
+    CUDA's connections the engine takes care.)
+    """
+    if ranks.count > 1 and dist.get_backend() == "gloo":
+        atexit.register(_disconnect)
+
+
+def _disconnect() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def ranks_of(engine: Engine) -> Ranks:
