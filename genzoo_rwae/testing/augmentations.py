@@ -33,24 +33,12 @@ __all__ = ["AUGMENTATION", "check_augmentation", "examine_augmentation"]
 _MANY = 16  # rows of which two differ, if draws do
 
 
-def check_augmentation(
-    augmentation: Any,
-    /,
-    *,
-    claims: Collection[str] = (),
-    exceptions: Collection[str] = (),
-    frame_shapes: Sequence[tuple[int, ...]] = FRAME_SHAPES,
-    **options: Any,
-) -> Report:
+def check_augmentation(augmentation: Any, /, **how: Any) -> Report:
     """Try what must hold of an augmentation; for a test of one's own.
 
     Args:
         augmentation: a function under @augmentation.
-        claims: what holds of this one beyond what must hold of all: `still`.
-        exceptions: names of properties that do not hold of this one, and need not.
-        frame_shapes: shapes of frames that it is tried with; those that it refuses with an
-            OptionError are left out.
-        options: its options; the others have their defaults.
+        how: as of `examine_augmentation`.
 
     Raises:
         PropertyError: some property does not hold; the message has its smallest example.
@@ -58,14 +46,7 @@ def check_augmentation(
         ValueError: a claim or an exception is no name of a property.
     """
     __tracebackhide__ = True
-    report = examine_augmentation(
-        augmentation,
-        claims=claims,
-        exceptions=exceptions,
-        frame_shapes=frame_shapes,
-        **options,
-    )
-    return report.raise_if_failed()
+    return examine_augmentation(augmentation, **how).raise_if_failed()
 
 
 def examine_augmentation(
@@ -77,7 +58,16 @@ def examine_augmentation(
     frame_shapes: Sequence[tuple[int, ...]] = FRAME_SHAPES,
     **options: Any,
 ) -> Report:
-    """As `check_augmentation`, but returns the report whatever it says."""
+    """As `check_augmentation`, but returns the report whatever it says.
+
+    Args:
+        augmentation: a function under @augmentation.
+        claims: what holds of this one beyond what must hold of all: `still`.
+        exceptions: names of properties that do not hold of this one, and need not.
+        frame_shapes: shapes of frames that it is tried with; those that it refuses with an
+            OptionError are left out.
+        options: its options; the others have their defaults.
+    """
     component = component_of_kind("augmentation", augmentation)
     part = part_of(component, options)
     return investigate_on_frames(

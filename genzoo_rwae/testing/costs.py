@@ -33,24 +33,12 @@ __all__ = ["COST", "check_cost", "examine_cost"]
 _STEPS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # down a gradient, in units of what it moves
 
 
-def check_cost(
-    cost: Any,
-    /,
-    *,
-    claims: Collection[str] = (),
-    exceptions: Collection[str] = (),
-    frame_shapes: Sequence[tuple[int, ...]] = FRAME_SHAPES,
-    **options: Any,
-) -> Report:
+def check_cost(cost: Any, /, **how: Any) -> Report:
     """Try what must hold of a reconstruction cost; for a test of one's own.
 
     Args:
         cost: a function under @cost.
-        claims: what holds of this one beyond what must hold of all: `symmetric`, `zero at truth`.
-        exceptions: names of properties that do not hold of this one, and need not.
-        frame_shapes: shapes of frames that it is tried with; those that it refuses with an
-            OptionError are left out.
-        options: its options; the others have their defaults.
+        how: as of `examine_cost`.
 
     Raises:
         PropertyError: some property does not hold; the message has its smallest example.
@@ -58,10 +46,7 @@ def check_cost(
         ValueError: a claim or an exception is no name of a property.
     """
     __tracebackhide__ = True
-    report = examine_cost(
-        cost, claims=claims, exceptions=exceptions, frame_shapes=frame_shapes, **options
-    )
-    return report.raise_if_failed()
+    return examine_cost(cost, **how).raise_if_failed()
 
 
 def examine_cost(
@@ -73,7 +58,16 @@ def examine_cost(
     frame_shapes: Sequence[tuple[int, ...]] = FRAME_SHAPES,
     **options: Any,
 ) -> Report:
-    """As `check_cost`, but returns the report whatever it says."""
+    """As `check_cost`, but returns the report whatever it says.
+
+    Args:
+        cost: a function under @cost.
+        claims: what holds of this one beyond what must hold of all: `symmetric`, `zero at truth`.
+        exceptions: names of properties that do not hold of this one, and need not.
+        frame_shapes: shapes of frames that it is tried with; those that it refuses with an
+            OptionError are left out.
+        options: its options; the others have their defaults.
+    """
     component = component_of_kind("cost", cost)
     part = part_of(component, options)
     return investigate_on_frames(
