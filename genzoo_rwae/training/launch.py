@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -175,9 +177,10 @@ def _connect_anew(backend: str) -> None:
 def disconnected_at_exit(ranks: Ranks) -> None:
     """Take the connections down when this process ends, before Python takes itself down.
 
-    Threads of gloo that still run then may want what is no more, and end it with an abort. To be
-    called when all is sent: on the way out of a failure there may be something to wait for. (Of
-    CUDA's connections the engine takes care.)
+    Threads of gloo let tensors go after those who wait for them have gone on. One that does so
+    while Python takes itself down is ended in the midst of it, and the process with it, by an
+    abort. To be called when all is sent: on the way out of a failure there may be something to wait
+    for. (Of CUDA's connections the engine takes care.)
     """
     if ranks.count > 1 and dist.get_backend() == "gloo":
         atexit.register(_disconnect)
@@ -186,6 +189,9 @@ def disconnected_at_exit(ranks: Ranks) -> None:
 def _disconnect() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+    gc.collect()  # the threads end with the last that refers to them, as DDP does in a circle
+    # torch's caches refer to those of shards for good, and nothing tells when a thread is done
+    time.sleep(_GLANCE)
 
 
 def ranks_of(engine: Engine) -> Ranks:
