@@ -57,7 +57,7 @@ def masked_cost(
     steps_K = passed.steps_K.to(passed.x_BT.device)
     x_BK, x_hat_BK = passed.x_BT, passed.x_hat_BK
     if passed.steps_K.tolist() != list(range(x_BK.shape[1])):  # else they would be copied
-        x_BK = x_BK[:, steps_K]  # not index_select: it copies all steps where frames are permuted
+        x_BK = _steps_of(x_BK, steps_K)
     # a sum is cheaper than to ask every value
     if bool(x_BK.sum().isnan()) and bool((missing_BK := x_BK.isnan()).any()):
         # equal values cost nothing and pull at nothing, whatever the cost
@@ -68,6 +68,15 @@ def masked_cost(
     masked_B: Tensor = (cost_BK * mask_BT[:, steps_K]).sum(1)
     masked_B = shares.gather(masked_B) if shares else masked_B
     return masked_B.mean() * (length / len(steps_K))
+
+
+def _steps_of(x_BT: Tensor, steps_K: Tensor) -> Tensor:
+    """Some steps of frames, in their layout; whole frames are copied, as they lie in memory."""
+    axes = sorted(range(x_BT.dim()), key=x_BT.stride, reverse=True)
+    if axes[:2] != [0, 1]:
+        return x_BT[:, steps_K]
+    back = sorted(range(x_BT.dim()), key=axes.__getitem__)
+    return x_BT.permute(axes).index_select(1, steps_K).permute(back)
 
 
 def _values_of(cost: Callable[..., Tensor], x_BK: Tensor, x_hat_BK: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ SWITCH = "GENZOO_MMD_BACKEND"
 _MODULES = {"triton": "triton_sums"}  # the others are called as their backend is
 
 # Pairs in a call from which a backend beats eager, forward and backward (measured on one core).
-_FUSED_FROM = 2**9
+_FUSED_FROM = 2**6
 _TILED_FROM = 2**9
 # Kernels that go through autograd tile by tile, and other devices, only gain memory.
 _TILED_TO_SAVE_MEMORY_FROM = 2**23

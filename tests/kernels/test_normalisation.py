@@ -355,7 +355,7 @@ def test_other_vector_widths(
             "products[c] *= 1.0",
             "gradient of x of 0 groups in torch.bfloat16",
         ),
-        ("total[i] += tallies.of(section, 0)[i]", "total[i] *= 2", "of weight of 3 groups"),
+        ("own = tallies.of(section, 0)", "own = tallies.of(0, 0)", "of weight of 3 groups"),
     ],
 )
 def test_a_bad_build_disables_itself(

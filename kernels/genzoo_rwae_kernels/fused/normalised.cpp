@@ -58,27 +58,38 @@ inline V read(const uint16_t* from) {
 inline V read(const float* from) { return load(from); }
 
 inline void write(uint16_t* to, V v) {
+#if defined(__AVX512BF16__)
+    const __m256bh halves = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(v));
+#else
     const Mask rounded = (bits(v) + 0x7fff + (bits(v) >> 16 & 1)) >> 16;
     const Mask kept = v == v ? rounded : Mask{} + 0x7fc0;
     const Halves halves = __builtin_convertvector(kept, Halves);
+#endif
     std::memcpy(to, &halves, sizeof halves);
 }
 inline void write(float* to, V v) { store(to, v); }
 
 // N maps of P places and C channels in G groups; no groups: normalised over the batch.
-struct Maps {
-    int64_t N, P, C, G;
+class Maps {
+  public:
+    const int64_t N, P, C, G;
+    Maps(int64_t N, int64_t P, int64_t C, int64_t G)
+        : N(N), P(P), C(C), G(G), together_(std::lcm(C, int64_t{AT_ONCE * W}) / C) {
+        const int64_t some = std::max<int64_t>(1, PART / C);
+        part_ = (some + together_ - 1) / together_ * together_;
+        parts_ = (places() + part_ - 1) / part_;
+    }
     int64_t sections() const { return G > 0 ? N : 1; }
     int64_t places() const { return G > 0 ? P : N * P; }  // of a section
     int64_t groups() const { return G > 0 ? G : C; }
     int64_t channels() const { return C / groups(); }  // of a group
     // Places whose channels fill whole vectors, AT_ONCE or a multiple of it.
-    int64_t together() const { return std::lcm(C, int64_t{AT_ONCE * W}) / C; }
-    int64_t part() const {
-        const int64_t some = std::max<int64_t>(1, PART / C);
-        return (some + together() - 1) / together() * together();
-    }
-    int64_t parts() const { return (places() + part() - 1) / part(); }
+    int64_t together() const { return together_; }
+    int64_t part() const { return part_; }
+    int64_t parts() const { return parts_; }
+
+  private:
+    int64_t together_, part_, parts_;
 };
 
 // Numbers of every channel, again for each of the places that are taken together.
@@ -300,8 +311,10 @@ class Tallies {
     }
     void gather(int64_t section) {  // into those of the first part
         double* total = of(section, 0);
-        for (int64_t part = 1; part < maps_.parts(); ++part)
-            for (int64_t i = 0; i < 2 * maps_.C; ++i) total[i] += of(section, part)[i];
+        for (int64_t part = 1; part < maps_.parts(); ++part) {
+            const double* own = of(section, part);
+            for (int64_t i = 0; i < 2 * maps_.C; ++i) total[i] += own[i];
+        }
     }
 
   private:
@@ -473,8 +486,10 @@ void backward(const Maps& maps, const T* x, const T* g, const Affine& affine, in
                            dx + at);
         });
     double* total = tallies.of(0, 0);
-    for (int64_t section = 1; section < maps.sections(); ++section)
-        for (int64_t i = 0; i < 2 * maps.C; ++i) total[i] += tallies.of(section, 0)[i];
+    for (int64_t section = 1; section < maps.sections(); ++section) {
+        const double* own = tallies.of(section, 0);
+        for (int64_t i = 0; i < 2 * maps.C; ++i) total[i] += own[i];
+    }
     for (int64_t c = 0; c < maps.C; ++c) {
         d_bias[c] = static_cast<float>(total[c]);
         d_weight[c] = static_cast<float>(total[maps.C + c]);
@@ -492,7 +507,7 @@ extern "C" __attribute__((visibility("default"))) int genzoo_normalised(
     try {
         const auto run = [&](auto* to) {
             using T = std::remove_pointer_t<decltype(to)>;
-            forward(Maps{N, P, C, G}, static_cast<const T*>(x), Affine{weight, bias, eps, slope},
+            forward(Maps(N, P, C, G), static_cast<const T*>(x), Affine{weight, bias, eps, slope},
                     threads, Statistics{mean, variance}, to);
         };
         wide ? run(static_cast<float*>(y)) : run(static_cast<uint16_t*>(y));
@@ -510,7 +525,7 @@ extern "C" __attribute__((visibility("default"))) int genzoo_normalised_gradient
     try {
         const auto run = [&](auto* to) {
             using T = std::remove_pointer_t<decltype(to)>;
-            backward(Maps{N, P, C, G}, static_cast<const T*>(x), static_cast<const T*>(g),
+            backward(Maps(N, P, C, G), static_cast<const T*>(x), static_cast<const T*>(g),
                      Affine{weight, bias, eps, slope}, threads, Statistics{mean, variance}, to,
                      d_weight, d_bias);
         };

@@ -139,6 +139,29 @@ def test_huber_is_half_the_square_inside_and_a_line_outside(delta):
     torch.testing.assert_close(huber(x, x_hat, delta=delta), wanted.sum((2, 3, 4)))
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), SHAPE])
+def test_squared_error_has_gradients_of_both_sides_and_of_its_gradients(shape):
+    x, x_hat = (given.requires_grad_() for given in pair(*shape))
+    torch.testing.assert_close(
+        squared_error(x, x_hat), (x - x_hat).square().reshape(2, 3, -1).sum(-1)
+    )
+    assert torch.autograd.gradcheck(squared_error, (x, x_hat))
+    assert torch.autograd.gradgradcheck(squared_error, (x, x_hat))
+
+
+def test_squared_error_can_be_mapped_and_derived():
+    x, x_hat = pair()
+    pulls = torch.func.vmap(torch.func.grad(lambda *frame: squared_error(*frame).sum(), argnums=1))
+    torch.testing.assert_close(pulls(x[:, None], x_hat[:, None])[:, 0], 2 * (x_hat - x))
+
+
+def test_the_pull_of_squared_error_lies_in_memory_as_the_reconstruction_does():
+    x, x_hat = torch.rand(2, 2, 3, 8, 8, 3).movedim(-1, 3).unbind()
+    x_hat.requires_grad_()
+    (pull,) = torch.autograd.grad(squared_error(x, x_hat).sum(), x_hat)
+    assert pull.stride() == x_hat.stride() != x_hat.contiguous().stride()
+
+
 def test_huber_of_a_large_delta_is_half_the_squared_error():
     x, x_hat = pair()
     torch.testing.assert_close(huber(x, x_hat, delta=1.0), 0.5 * squared_error(x, x_hat))
@@ -287,3 +310,22 @@ def test_gradients_of_some_steps_lie_in_memory_as_the_decoded_frames_do(cost, la
     decoded_BK.register_hook(lambda gradient: seen.append(gradient.stride()))
     masked_cost(cost, Pass(x_BT, decoded_BK, steps_K, lengths_B, None)).backward()
     assert seen[0][2:] == frames[0].stride()[2:]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        torch.clone,
+        lambda x_BT: x_BT.movedim(2, -1).contiguous().movedim(-1, 2),  # channels-last
+        lambda x_BT: x_BT.transpose(0, 1).contiguous().transpose(0, 1),  # steps first
+        lambda x_BT: x_BT[:1, :, :, :1].expand(2, -1, -1, 9, -1),
+    ],
+)
+def test_the_cost_of_some_steps_is_that_of_their_frames_however_they_lie(layout):
+    frames_BT, x_hat_BT = pair()
+    x_BT, steps_K = layout(frames_BT), torch.tensor([0, 2])
+    passed = Pass(x_BT, x_hat_BT[:, steps_K], steps_K, torch.full((2,), 3), None)
+    expected_BT = (x_BT - x_hat_BT).square().sum((2, 3, 4))
+    torch.testing.assert_close(
+        masked_cost(squared_error, passed), expected_BT[:, steps_K].sum(1).mean() * 3 / 2
+    )
