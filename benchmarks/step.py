@@ -6,8 +6,10 @@ A step is forward, backward, optimiser and critics, as training takes it. Times 
 processor of one thread, the shortest of several turns: the machine is shared. `plain` is the same
 step in float32 with every map channels-first, in a process that gives freed memory back to the
 system, as torch leaves it. Frames are those of the spec's own data where they are there, else noise
-of the same shape; the shares of a step are told by torch's profiler, by the kind of operation. A
-gradient counts where its operation does, and the LSTM of a head that goes step by step as LSTM.
+of the same shape; the shares of a step are told by torch's profiler, by the kind of operation, of
+steps that get no new pages: the profiler's own memory lies between that of the first ones. A
+gradient counts where its operation does, the LSTM of a head that goes step by step as LSTM, and a
+transposed convolution that is computed as another, with its pixels put in place, as convolution.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +71,8 @@ OTHERS = {"the family's usual nets": 15.0, "zoo:sprites-rwae-mmd": 15.0}  # % of
 ENCODER = 1.5  # times the step of the LSTM encoder
 NETS = ("convolution", "LSTM and linear")  # kinds; what is none of them are the others
 WARM_UP, PROFILED = 2, 4  # steps
+LOOKED_AT, FEW = 60, 64  # steps that are profiled at most, and pages of one that counts
+KEPT, LEFT = "this step counts", "this step does not"
 WIDE, LONG = 256, 100  # sequences and steps of the penalty that has to stay small
 
 # a word in the name of an operation, or of one that called it -> kind; the first that fits
@@ -212,16 +217,44 @@ def shares(steps: Steps) -> Counter[str]:
 
         return scoped
 
-    inside = (patch.object(terms, "_values", penalties), patch.object(LstmHead, "_by_parts", lstm))
-    with inside[0], inside[1], profile(activities=[ProfilerActivity.CPU]) as seen:
-        for _ in range(PROFILED):
+    by_places = halving._by_places
+
+    def doubled(*given: Any) -> Tensor:
+        with record_function("convolution"):
+            return by_places(*given)
+
+    inside = (
+        patch.object(terms, "_values", penalties),
+        patch.object(LstmHead, "_by_parts", lstm),
+        patch.object(halving, "_by_places", doubled),
+    )
+    kept = 0
+    with ExitStack() as held:
+        for one in inside:
+            held.enter_context(one)
+        seen = held.enter_context(profile(activities=[ProfilerActivity.CPU]))
+        for _ in range(LOOKED_AT):
+            before = new_pages()
             steps()
+            counts = new_pages() - before < FEW
+            with record_function(KEPT if counts else LEFT):
+                kept += counts
+            if kept == PROFILED:
+                break
+        else:
+            raise SystemExit(f"{kept} of {LOOKED_AT} profiled steps got no new pages")
+    events = sorted(seen.events(), key=lambda event: event.time_range.start)
     # the last of a number is the operation that a gradient goes back through
-    numbered = (event for event in seen.events() if event.sequence_nr >= 0)
+    numbered = (event for event in events if event.sequence_nr >= 0)
     forward = {event.sequence_nr: event for event in numbered if not event.fwd_thread}
     found: Counter[str] = Counter()
-    for event in seen.events():
-        found[_kind(event, forward)] += event.self_cpu_time_total
+    of_step: Counter[str] = Counter()
+    for event in events:
+        if event.name in (KEPT, LEFT):
+            found.update(of_step if event.name == KEPT else {})
+            of_step.clear()
+        else:
+            of_step[_kind(event, forward)] += event.self_cpu_time_total
     total = sum(found.values())
     return Counter({kind: time / total for kind, time in found.items()})
 
@@ -260,10 +293,15 @@ def new_pages_of(steps: Steps) -> int:
     """Pages that the system gives in a step, the fewest of three."""
     counts = []
     for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        before = new_pages()
         steps()
-        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        counts.append(new_pages() - before)
     return min(counts)
+
+
+def new_pages() -> int:
+    """Pages that the system has given this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def page(rounds: int) -> str:

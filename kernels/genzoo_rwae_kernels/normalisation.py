@@ -5,7 +5,7 @@ normalised: N·G groups, or C channels of the whole batch.
 
 On a CPU, in bfloat16 or float32, maps that are channels-last go through compiled code where there
 is a compiler (`genzoo_rwae_kernels.fused`), in two passes there and two back: in bfloat16 0.4 ms in
-place of 1.6 for 64 maps of 16 x 32 x 32 by batch, there and back, and 0.5 in place of 2.6 for 128
+place of 1.6 for 64 maps of 16 x 32 x 32 by batch, there and back, and 0.4 in place of 2.6 for 128
 maps of 32 x 16 x 16 in 8 groups; in float32 0.3 in place of 1.6, and 0.4 in place of 1.8 (one core
 of Zen 5, torch 2.13).
 

@@ -44,10 +44,13 @@ class _SquaredError(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # of the error there is none, and zeros are as large
         ctx.save_for_backward(*inputs, output[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        if gradients[0] is None:
+            return None, None
         x_BT, x_hat_BT, error_BT = ctx.saved_tensors
         if torch.is_grad_enabled():  # a gradient of the gradient is wanted
             error_BT = x_hat_BT - x_BT
