@@ -262,11 +262,16 @@ def _mean(numbers: Sequence[float]) -> str:
 
 def _prices(settings: Mapping[str, object]) -> str:
     """What `objective.information` says: what tells the published objective from more than that."""
-    shown = [
-        f"{name.removeprefix(_PRICES).removesuffix('.weight')} {_text(weight)} a nat"
-        for name, weight in settings.items()
-        if name.startswith(_PRICES) and name.endswith(".weight") and weight
-    ]
+    shown = []
+    for name, weight in settings.items():
+        term = name.removesuffix(".weight")
+        if not name.startswith(_PRICES) or term == name or not weight:
+            continue
+        moves = any(
+            value and path.startswith(f"{term}.schedule") for path, value in settings.items()
+        )
+        code, times = term.removeprefix(_PRICES), " times its schedule" if moves else ""
+        shown.append(f"{code} {_text(weight)} a nat{times}")
     return ", ".join(shown) or "none"
 
 

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from genzoo_rwae.spec.part import scheduled
 from genzoo_rwae.spec.sections import TermSlot
 
 __all__ = ["TermWeight"]
@@ -41,19 +40,13 @@ class TermWeight(nn.Module):
 
     def at(self, progress: float) -> float:
         """The weight when the share `progress` of the run is over."""
-        return self.slot.weight * self._given(progress) * math.exp(self.log_factor.item())
-
-    def _given(self, progress: float) -> float:
-        """The factor that the spec gives."""
-        warm_up = self.slot.warm_up
-        rising = min(1.0, progress / warm_up) if warm_up else 1.0
-        return rising * scheduled(self.slot.schedule, progress)
+        return self.slot.weight * self.slot.factor(progress) * math.exp(self.log_factor.item())
 
     def learn(self, value: Tensor, progress: float) -> None:
         """Note the term's value of one step of training."""
         if self.slot.target is None:
             return
         error = (value.detach().double() / self.slot.target - 1.0).clamp(-1.0, 1.0)
-        rate = self.slot.target_rate * min(1.0, self._given(progress))
+        rate = self.slot.target_rate * min(1.0, self.slot.factor(progress))
         moved = self.log_factor + rate * error.to(self.log_factor.device)
         self.log_factor.copy_(moved.clamp(-_WIDEST, _WIDEST))

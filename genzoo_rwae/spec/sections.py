@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from genzoo_rwae.components import Use
 from genzoo_rwae.errors import Problem
 from genzoo_rwae.spec.located import Located, Place
-from genzoo_rwae.spec.part import Part
+from genzoo_rwae.spec.part import Part, scheduled
 
 __all__ = [
     "KIND_DEFAULT",
@@ -76,6 +76,11 @@ class TermSlot:
     target: PositiveFloat | None = None
     target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
 
+    def factor(self, progress: float) -> float:
+        """Warm-up times schedule when the share `progress` of the run is over."""
+        rising = min(1.0, progress / self.warm_up) if self.warm_up else 1.0
+        return rising * scheduled(self.schedule, progress)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicTermSlot(TermSlot):
@@ -121,7 +126,11 @@ class Price(TermSlot):
         if not self.weight:
             return "none"
         towards = f", controlled towards {self.target:g} nats" if self.target else ""
-        return f"{self.weight:g} a nat{towards}"
+        prices = [self.weight * self.factor(share / 100) for share in range(101)]
+        if min(prices) == max(prices):
+            return f"{prices[0]:g} a nat{towards}"
+        span = f"{min(prices):.3g} to {max(prices):.3g} a nat, {prices[-1]:.3g} at the end"
+        return f"{span}{towards}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,8 +91,13 @@ def test_settings_that_differ_prices_time_and_steps_are_said(run_folder, figure)
         run_folder("one", figure(0.5), weight=10, seconds=90),
         run_folder("two", figure(0.5), weight=10, seconds=150, seed=1),
         run_folder("three", figure(0.5), weight=10, price=0.01),
+        run_folder("four", figure(0.5), weight=10, price="0.01, schedule: {use: cosine}"),
     ]
-    comparison = compare([read_run(run) for run in runs])
+    *first, scheduled = [read_run(run) for run in runs]
+    assert compare([scheduled]).facts["price on information"] == (
+        "static 0.01 a nat times its schedule",
+    )
+    comparison = compare(first)
     assert comparison.settings == {"objective.information.static.weight": ("0.0", "0.01")}
     assert comparison.facts["price on information"] == ("none", "static 0.01 a nat")
     assert comparison.facts["training, minutes"] == ("2", "1")

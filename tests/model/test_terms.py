@@ -213,6 +213,10 @@ def test_without_a_price_there_is_no_term_and_tables_say_none(passed):
     assert str(Price()) == "none"
     assert str(Price(weight=0.5)) == "0.5 a nat"
     assert str(Price(weight=2, target=10)) == "2 a nat, controlled towards 10 nats"
+    assert str(Price(weight=2, warm_up=0.5)) == "0 to 2 a nat, 2 at the end"
+    points = [[0, 0.5], [0.4, 1.5], [1, 0.25]]
+    falling = part(piecewise, points=points)
+    assert str(Price(weight=2, schedule=falling)) == "0.5 to 3 a nat, 0.5 at the end"
 
 
 # -- weights ----------------------------------------------------------------------------------
