@@ -7,7 +7,7 @@ processor of one thread, the shortest of several turns: the machine is shared. `
 step in float32 with every map channels-first, in a process that gives freed memory back to the
 system, as torch leaves it. Frames are those of the spec's own data where they are there, else noise
 of the same shape; the shares of a step are told by torch's profiler, by the kind of operation, of
-steps that get no new pages: the profiler's own memory lies between that of the first ones. A
+steps that get hardly a new page: the profiler's own memory lies between that of the first ones. A
 gradient counts where its operation does, the LSTM of a head that goes step by step as LSTM, and a
 transposed convolution that is computed as another, with its pixels put in place, as convolution.
 """
@@ -71,7 +71,7 @@ OTHERS = {"the family's usual nets": 15.0, "zoo:sprites-rwae-mmd": 15.0}  # % of
 ENCODER = 1.5  # times the step of the LSTM encoder
 NETS = ("convolution", "LSTM and linear")  # kinds; what is none of them are the others
 WARM_UP, PROFILED = 2, 4  # steps
-LOOKED_AT, FEW = 60, 64  # steps that are profiled at most, and pages of one that counts
+LOOKED_AT, FEW = 60, 64  # steps that are profiled at most; one counts with fewer new pages
 KEPT, LEFT = "this step counts", "this step does not"
 WIDE, LONG = 256, 100  # sequences and steps of the penalty that has to stay small
 
@@ -242,7 +242,7 @@ def shares(steps: Steps) -> Counter[str]:
             if kept == PROFILED:
                 break
         else:
-            raise SystemExit(f"{kept} of {LOOKED_AT} profiled steps got no new pages")
+            raise SystemExit(f"{kept} of {LOOKED_AT} profiled steps got fewer than {FEW} new pages")
     events = sorted(seen.events(), key=lambda event: event.time_range.start)
     # the last of a number is the operation that a gradient goes back through
     numbered = (event for event in events if event.sequence_nr >= 0)

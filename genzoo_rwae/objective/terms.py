@@ -71,7 +71,7 @@ def masked_cost(
 
 
 def _steps_of(x_BT: Tensor, steps_K: Tensor) -> Tensor:
-    """Some steps of frames, in their layout; whole frames are copied, as they lie in memory."""
+    """x[:, steps], in its layout; where frames lie one after the other, each is copied at once."""
     axes = sorted(range(x_BT.dim()), key=x_BT.stride, reverse=True)
     if axes[:2] != [0, 1]:
         return x_BT[:, steps_K]

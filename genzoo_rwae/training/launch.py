@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import logging
 import os
 import subprocess
@@ -189,8 +188,9 @@ def disconnected_at_exit(ranks: Ranks) -> None:
 def _disconnect() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-    gc.collect()  # the threads end with the last that refers to them, as DDP does in a circle
-    # torch's caches refer to those of shards for good, and nothing tells when a thread is done
+    # the threads go on: DDP and torch's caches of shards refer to them. Nothing tells when they are
+    # done with tensors; to have them end (with what refers to them) would wait for one that waits
+    # for Python
     time.sleep(_GLANCE)
 
 

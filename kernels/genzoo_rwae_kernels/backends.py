@@ -10,6 +10,7 @@ import os
 from functools import cache
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 from genzoo_rwae_kernels import tiled
@@ -81,6 +82,8 @@ def _check(quantity: str, source: str, asked: str, x_ND: Tensor, kernel: Kernel)
 
 
 def _fastest(x_ND: Tensor, columns: int, kernel: Kernel) -> str:
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "eager"  # torch.func goes through operations of torch alone
     pairs = x_ND.shape[:-1].numel() * columns
     compiled_for = {"cpu": ("fused", _FUSED_FROM), "cuda": ("triton", 0)}
     name, least = compiled_for.get(x_ND.device.type, ("", 0))

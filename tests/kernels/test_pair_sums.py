@@ -344,8 +344,17 @@ class TestChoice:
         fast = "fused" if "fused" in QUICK else "tiled"
         assert self.chosen(torch.zeros(4, 2), Imq()) == "eager"
         assert self.chosen(torch.zeros(512, 2), Imq()) == fast
+        compiled = "fused" if "fused" in QUICK else "eager"  # pays much earlier
+        assert self.chosen(torch.zeros(8, 2), Imq()) == compiled
         assert self.chosen(torch.zeros(512, 2).double(), Imq()) == "tiled"
         assert self.chosen(torch.zeros(100, 64, 2).double(), Energy()) == "tiled"
+
+    def test_what_torch_transforms_goes_eager_at_any_size(self) -> None:
+        x_ND, y_ND = draw(0, 40, 2), draw(1, 40, 2)
+        slope_ND = torch.func.grad(lambda x: across(x, y_ND, None, None, Imq()))(x_ND)
+        x_ND = x_ND.requires_grad_()
+        (wanted_ND,) = torch.autograd.grad(across(x_ND, y_ND, None, None, Imq()), x_ND)
+        torch.testing.assert_close(slope_ND, wanted_ND)
 
     def test_other_kernels_go_tile_by_tile_only_to_save_memory(self) -> None:
         assert self.chosen(torch.zeros(512, 2), two_d) == "eager"

@@ -149,15 +149,29 @@ def test_squared_error_has_gradients_of_both_sides_and_of_its_gradients(shape):
     assert torch.autograd.gradgradcheck(squared_error, (x, x_hat))
 
 
-def test_squared_error_can_be_mapped_and_derived():
-    x, x_hat = pair()
+def test_squared_error_can_be_mapped_and_derived_both_ways():
+    x, x_hat = pair(2, 3, 4)
     pulls = torch.func.vmap(torch.func.grad(lambda *frame: squared_error(*frame).sum(), argnums=1))
     torch.testing.assert_close(pulls(x[:, None], x_hat[:, None])[:, 0], 2 * (x_hat - x))
+    cost = lambda made: squared_error(x, made).sum()  # noqa: E731
+    _, slope = torch.func.jvp(cost, (x_hat,), (x,))
+    torch.testing.assert_close(slope, (2 * (x_hat - x) * x).sum())
+    curvature = torch.func.hessian(cost)(x_hat).reshape(x.numel(), x.numel())
+    torch.testing.assert_close(curvature, 2 * torch.eye(x.numel(), dtype=x.dtype))
+
+
+def test_squared_error_lets_frames_be_overwritten_before_the_way_back():
+    x, x_hat = pair()
+    cost = squared_error(x, x_hat.requires_grad_() * 1.0).sum()
+    x_before = x.clone()
+    x.zero_()
+    cost.backward()
+    torch.testing.assert_close(x_hat.grad, 2 * (x_hat.detach() - x_before))
 
 
 def test_the_pull_of_squared_error_lies_in_memory_as_the_reconstruction_does():
     x, x_hat = torch.rand(2, 2, 3, 8, 8, 3).movedim(-1, 3).unbind()
-    x_hat.requires_grad_()
+    x, x_hat = x.contiguous(), x_hat.requires_grad_()
     (pull,) = torch.autograd.grad(squared_error(x, x_hat).sum(), x_hat)
     assert pull.stride() == x_hat.stride() != x_hat.contiguous().stride()
 

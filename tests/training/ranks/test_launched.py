@@ -60,6 +60,12 @@ for _ in range(20):
     ranks.sum(torch.ones(2000))
 disconnected_at_exit(ranks)
 """
+# beside them on their core
+BUSY = """\
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+while True: pass
+"""
 SCRIPT = """\
 import atexit, os
 from pathlib import Path
@@ -237,10 +243,17 @@ def test_ranks_that_keep_shards_build_the_run_of_one(run: Run, place: Path, one_
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="threads cannot be held back here")
 def test_threads_of_gloo_that_are_late_abort_no_rank(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for number in range(2):
-        words = [sys.executable, "-c", LATE, str(tmp_path / f"met{number}")]
-        ranks = [subprocess.Popen([*words, rank], env=environment) for rank in "01"]
-        assert [rank.wait(timeout=100) for rank in ranks] == [0, 0]
+    running = [subprocess.Popen([sys.executable, "-c", BUSY])]
+    try:
+        for number in range(3):
+            words = [sys.executable, "-c", LATE, str(tmp_path / f"met{number}")]
+            ranks = [subprocess.Popen([*words, rank], env=environment) for rank in "01"]
+            running += ranks
+            assert [rank.wait(timeout=100) for rank in ranks] == [0, 0]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 def test_more_ranks_than_rows_are_refused(run: Run) -> None:
