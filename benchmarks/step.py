@@ -63,6 +63,7 @@ ENCODERS = {
     "transformer": "{use: transformer, hidden: 128, frames: {use: conv, channels: 32}}",
     "transformer, patches of 8": "{use: transformer, hidden: 224, patch: 8}",
 }
+CHANNELS, BATCHES = (16, 24, 32, 48), (16, 64, 128)  # of zoo:sprites-rwae-mmd, one at a time
 # what is wanted: sequences a second, times as fast as plain, MB
 RATES = {"the family's usual nets": 24.0, "zoo:sprites-rwae-mmd": 75.0}
 GAINS = {"the family's usual nets": 2.3}
@@ -352,6 +353,16 @@ def page(rounds: int) -> str:
         _said(f"the encoder {name}", times[name] / times["lstm"], ENCODER, "times that of lstm")
         for name in list(ENCODERS)[1:]
     ]
+    both = "model.{}.frames.channels={}"
+    size_rows = [
+        size_row(
+            f"{channels} channels",
+            [both.format(half, channels) for half in ("encoder", "decoder")],
+            rounds,
+        )
+        for channels in CHANNELS
+    ]
+    size_rows += [size_row(f"batch {batch}", [f"data.batch={batch}"], rounds) for batch in BATCHES]
     megabytes = peak_megabytes(str(USUAL))
     about = (__doc__ or "").split("\n\n")
     return "\n".join(
@@ -393,6 +404,14 @@ def page(rounds: int) -> str:
             "",
             f"New pages that a step gets from the system: {'; '.join(new_pages)}.",
             "",
+            "All but convolutions and products takes a smaller share where there is more of these: "
+            "zoo:sprites-rwae-mmd with wider nets, or larger batches.",
+            "",
+            "| zoo:sprites-rwae-mmd | a step | sequences a second | all but convolutions and "
+            "products |",
+            "|---|---|---|---|",
+            *size_rows,
+            "",
             f"An MMD of {WIDE} sequences of {LONG} steps, codes 16 wide beside a state of 128, "
             f"takes {_penalty_share(rows_seconds=times['lstm'])}.",
             "",
@@ -410,6 +429,15 @@ def page(rounds: int) -> str:
             "",
         ]
     )
+
+
+def size_row(name: str, settings: Sequence[str], rounds: int) -> str:
+    """A line on zoo:sprites-rwae-mmd of another size."""
+    steps = Steps("zoo:sprites-rwae-mmd", settings)
+    seconds = shortest({"step": steps}, rounds)["step"]
+    found = shares(steps)
+    others = 1 - sum(found[kind] for kind in NETS)
+    return f"| {name} | {1e3 * seconds:,.0f} ms | {steps.size / seconds:.0f} | {others:.1%} |"
 
 
 def verdicts(name: str, rate: float, gain: float, bound: float) -> list[str]:
