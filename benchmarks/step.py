@@ -435,9 +435,13 @@ def size_row(name: str, settings: Sequence[str], rounds: int) -> str:
     """A line on zoo:sprites-rwae-mmd of another size."""
     steps = Steps("zoo:sprites-rwae-mmd", settings)
     seconds = shortest({"step": steps}, rounds)["step"]
-    found = shares(steps)
-    others = 1 - sum(found[kind] for kind in NETS)
-    return f"| {name} | {1e3 * seconds:,.0f} ms | {steps.size / seconds:.0f} | {others:.1%} |"
+    rate = steps.size / seconds
+    return f"| {name} | {1e3 * seconds:,.0f} ms | {rate:.0f} | {others_of(shares(steps)):.1%} |"
+
+
+def others_of(found: Mapping[str, float]) -> float:
+    """The share of what is no convolution or product."""
+    return 1 - sum(found[kind] for kind in NETS)
 
 
 def verdicts(name: str, rate: float, gain: float, bound: float) -> list[str]:
@@ -457,7 +461,7 @@ def others_line(name: str, found: Mapping[str, float], seconds: float, size: int
     The share rises when convolutions get faster. So it is also told of a step that takes as long as
     the wanted rate allows.
     """
-    others = 1 - sum(found[kind] for kind in NETS)
+    others = others_of(found)
     line = _said(f"{name}, all but convolutions and products", 100 * others, OTHERS[name], "%")
     at_rate = others * seconds * RATES[name] / size
     return (

@@ -267,11 +267,8 @@ def _prices(settings: Mapping[str, object]) -> str:
         term = name.removesuffix(".weight")
         if not name.startswith(_PRICES) or term == name or not weight:
             continue
-        moves = any(
-            value and path.startswith(f"{term}.schedule") for path, value in settings.items()
-        )
-        code, times = term.removeprefix(_PRICES), " times its schedule" if moves else ""
-        shown.append(f"{code} {_text(weight)} a nat{times}")
+        times = " times its schedule" if settings.get(f"{term}.schedule.use") else ""
+        shown.append(f"{term.removeprefix(_PRICES)} {_text(weight)} a nat{times}")
     return ", ".join(shown) or "none"
 
 

@@ -188,9 +188,9 @@ def disconnected_at_exit(ranks: Ranks) -> None:
 def _disconnect() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-    # the threads go on: DDP and torch's caches of shards refer to them. Nothing tells when they are
-    # done with tensors; to have them end (with what refers to them) would wait for one that waits
-    # for Python
+    # The threads stay, as DDP and torch's caches of shards refer to them, and nothing tells when
+    # they are done with tensors. To collect what refers to them would join them with Python held:
+    # for ever, where one of them waits for Python.
     time.sleep(_GLANCE)
 
 
